@@ -1,0 +1,60 @@
+// Reads settings from environment variables: all at once, all mistakes reported together.
+import { StartError } from "./program.js";
+
+/** How to read one variable. Without a fallback it must be set. */
+export type Setting<T> = { parse: (text: string) => T; fallback?: T };
+type Settings = Record<string, Setting<unknown>>;
+type Values<S extends Settings> = { [K in keyof S]: S[K] extends Setting<infer T> ? T : never };
+
+/** Throws a StartError that names every variable that is missing or cannot be read. An empty variable counts as not set. */
+export function readEnv<S extends Settings>(env: NodeJS.ProcessEnv, settings: S): Values<S> {
+  const values: Record<string, unknown> = {};
+  const mistakes: string[] = [];
+  for (const [name, setting] of Object.entries(settings)) {
+    const text = env[name];
+    try {
+      if (text !== undefined && text !== "") values[name] = setting.parse(text);
+      else if ("fallback" in setting) values[name] = setting.fallback;
+      else mistakes.push(`${name} is not set`);
+    } catch (error) {
+      mistakes.push(`${name} ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  if (mistakes.length > 0) throw new StartError(`wrong settings: ${mistakes.join("; ")}. See README.md, Settings.`);
+  return values as Values<S>;
+}
+
+export const text = (value: string): string => value;
+
+export const wholeNumber =
+  (from: number, to: number) =>
+  (value: string): number => {
+    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+    if (!(number >= from && number <= to)) throw new Error(`must be a whole number from ${from} to ${to}`);
+    return number;
+  };
+
+export const port = wholeNumber(0, 65535);
+
+export function flag(value: string): boolean {
+  if (value === "true") return true;
+  if (value === "false") return false;
+  throw new Error("must be true or false");
+}
+
+export const oneOf =
+  <T extends string>(...words: T[]) =>
+  (value: string): T => {
+    const word = words.find((known) => known === value);
+    if (word === undefined) throw new Error(`must be one of ${words.join(", ")}`);
+    return word;
+  };
+
+export function httpUrls(value: string): string[] {
+  return value.split(",").map((part) => {
+    const url = part.trim();
+    if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+      throw new Error("must be http:// or https:// URLs, separated by commas");
+    return url.replace(/\/+$/, "");
+  });
+}
