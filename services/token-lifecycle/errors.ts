@@ -1,0 +1,62 @@
+// How the service says no: a status code, and details that say whose decision it is.
+import { type DescMessage, getOption, type MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { error_domain } from "../../proto/gen/alipayplus/dialect/v1/dialect_pb.js";
+import { BadRequestSchema, ErrorInfoSchema } from "../../proto/gen/google/rpc/error_details_pb.js";
+import { ErrorReason, ErrorReasonSchema } from "../../proto/gen/mpp/token/v1/error_reason_pb.js";
+import { StoreError, type StoreTrouble } from "./core/ports.js";
+
+const codes: Readonly<Record<Exclude<ErrorReason, ErrorReason.UNSPECIFIED>, Code>> = {
+  [ErrorReason.FIELD_VIOLATION]: Code.InvalidArgument,
+  [ErrorReason.ACTIVATION_CONFLICT]: Code.AlreadyExists,
+  [ErrorReason.CLIENT_CONFLICT]: Code.AlreadyExists,
+  [ErrorReason.TOKEN_NOT_FOUND]: Code.NotFound,
+  [ErrorReason.STORE_UNAVAILABLE]: Code.Unavailable,
+  [ErrorReason.DURABILITY_NOT_MET]: Code.Unavailable,
+  [ErrorReason.CONTENTION]: Code.Aborted,
+};
+
+type Reason = keyof typeof codes;
+type Detail = { desc: DescMessage; value: MessageInitShape<DescMessage> };
+
+export const errorDomain = getOption(ErrorReasonSchema, error_domain);
+
+export const wordOf = (reason: ErrorReason): string =>
+  ErrorReasonSchema.value[reason]?.name.slice(ErrorReasonSchema.sharedPrefix?.length ?? 0) ?? "";
+
+/** An error that this service decided. The message is for people and holds nothing a caller sent. */
+export function refusal(
+  reason: Reason,
+  message: string,
+  metadata: Record<string, string> = {},
+  details: Detail[] = [],
+): ConnectError {
+  const info: MessageInitShape<typeof ErrorInfoSchema> = { reason: wordOf(reason), domain: errorDomain, metadata };
+  return new ConnectError(message, codes[reason], undefined, [{ desc: ErrorInfoSchema, value: info }, ...details]);
+}
+
+export type FieldViolation = { field: string; rule: string; description: string };
+
+/** INVALID_ARGUMENT that names each field and the rule it breaks. */
+export function fieldViolations(violations: FieldViolation[]): ConnectError {
+  const value: MessageInitShape<typeof BadRequestSchema> = {
+    fieldViolations: violations.map(({ field, rule, description }) => ({
+      field,
+      description,
+      reason: rule.toUpperCase().replaceAll(/[^A-Z0-9]+/g, "_"),
+    })),
+  };
+  const message = violations.map(({ field, description }) => `${field} ${description}`).join("; ");
+  return refusal(ErrorReason.FIELD_VIOLATION, message, {}, [{ desc: BadRequestSchema, value }]);
+}
+
+const reasonOfTrouble: Readonly<Record<StoreTrouble, Reason>> = {
+  unavailable: ErrorReason.STORE_UNAVAILABLE,
+  "not-durable": ErrorReason.DURABILITY_NOT_MET,
+  contention: ErrorReason.CONTENTION,
+};
+
+/** What the store's trouble is to a caller. Anything else stays what it is, and becomes INTERNAL. */
+export function storeRefusal(error: unknown): unknown {
+  return error instanceof StoreError ? refusal(reasonOfTrouble[error.trouble], error.message) : error;
+}

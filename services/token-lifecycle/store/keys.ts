@@ -1,0 +1,22 @@
+// The names of everything in Redis. docs/redis.md tells type, life and writer of each.
+
+/** Partitions of tokens and events. Part of the data: a change would lose every token. */
+export const partitions = 16;
+
+/** FNV-1a, 32 bits, over the UTF-8 bytes, modulo the number of partitions. Frozen, see test/services/token-lifecycle/store. */
+export function partitionOf(tokenReferenceId: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(tokenReferenceId, "utf8")) hash = Math.imul(hash ^ byte, 0x01000193);
+  return (hash >>> 0) % partitions;
+}
+
+// The braces are Redis Cluster's hash tag: a token and the events of its partition share a slot, so one script may
+// write both.
+const tag = (partition: number): string => `{${partition.toString().padStart(2, "0")}}`;
+
+export const tokenKey = (tokenReferenceId: string): string =>
+  `token:${tag(partitionOf(tokenReferenceId))}:${tokenReferenceId}`;
+export const eventsKey = (partition: number): string => `events:${tag(partition)}`;
+export const deliveriesKey = (tokenReferenceId: string): string =>
+  `deliveries:${tag(partitionOf(tokenReferenceId))}:${tokenReferenceId}`;
+export const customerKey = (customerId: string): string => `customer:${customerId}`;

@@ -1,0 +1,46 @@
+// Encrypts token data at rest, opens it, and shows of it what may be shown.
+import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type SealedTokenData, SealedTokenDataSchema } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
+import { type TokenData, TokenDataSchema } from "../../../proto/gen/mpp/token/v1/token_activation_pb.js";
+import { type MaskedTokenData, MaskedTokenDataSchema } from "../../../proto/gen/mpp/token/v1/token_pb.js";
+import type { Keyring } from "./keyring.js";
+
+const tagBytes = 16;
+
+// A sealed value moved to another token must not open.
+const boundTo = (tokenReferenceId: string): Buffer =>
+  Buffer.from(`mpp.token.v1.TokenData\0${tokenReferenceId}`, "utf8");
+
+/** AES-256-GCM under the newest key of the ring, with a random nonce of 96 bits. */
+export function seal(tokenData: TokenData, tokenReferenceId: string, keyring: Keyring): SealedTokenData {
+  const { version, sealKey } = keyring.newest;
+  const nonce = randomBytes(12);
+  const cipher = createCipheriv("aes-256-gcm", sealKey, nonce, { authTagLength: tagBytes });
+  cipher.setAAD(boundTo(tokenReferenceId));
+  const ciphertext = Buffer.concat([
+    cipher.update(toBinary(TokenDataSchema, tokenData)),
+    cipher.final(),
+    cipher.getAuthTag(),
+  ]);
+  return create(SealedTokenDataSchema, { keyVersion: version, nonce, ciphertext });
+}
+
+/** Throws when the key is gone or the value was changed or moved. */
+export function open(sealed: SealedTokenData, tokenReferenceId: string, keyring: Keyring): TokenData {
+  const { sealKey } = keyring.ofVersion(sealed.keyVersion);
+  const decipher = createDecipheriv("aes-256-gcm", sealKey, sealed.nonce, { authTagLength: tagBytes });
+  decipher.setAAD(boundTo(tokenReferenceId));
+  decipher.setAuthTag(sealed.ciphertext.subarray(-tagBytes));
+  const bytes = Buffer.concat([decipher.update(sealed.ciphertext.subarray(0, -tagBytes)), decipher.final()]);
+  return fromBinary(TokenDataSchema, bytes);
+}
+
+/** Shows the last four digits of a token number and nothing of anything else. */
+export function mask(tokenData: TokenData): MaskedTokenData {
+  const { token, unknownMembers } = tokenData;
+  return create(MaskedTokenDataSchema, {
+    token: token === undefined ? "" : /^\d{12,19}$/.test(token) ? token.slice(-4).padStart(token.length, "*") : "*",
+    unknownMemberCount: Object.keys(unknownMembers ?? {}).length,
+  });
+}
