@@ -1,0 +1,121 @@
+// The results that Alipay+ knows, and which one each outcome of an rpc becomes. F only for what another try cannot change.
+import { getOption } from "@bufbuild/protobuf";
+import { Code, type ConnectError } from "@connectrpc/connect";
+import { error_domain } from "../../proto/gen/alipayplus/dialect/v1/dialect_pb.js";
+import { BadRequestSchema, ErrorInfoSchema } from "../../proto/gen/google/rpc/error_details_pb.js";
+import { ErrorReason, ErrorReasonSchema } from "../../proto/gen/mpp/token/v1/error_reason_pb.js";
+
+/** S is final, F is final and means do not repeat, U asks for a repeat. */
+export type ResultStatus = "S" | "F" | "U";
+
+/** Source: Alipay+ tokenActivationNotification, result codes. */
+export const resultCodes = {
+  SUCCESS: ["S", "Success"],
+  ACCESS_DENIED: ["F", "Access is denied."],
+  INVALID_CLIENT: ["F", "The client is invalid."],
+  INVALID_SIGNATURE: ["F", "The signature is invalid."],
+  KEY_NOT_FOUND: ["F", "The key is not found."],
+  MEDIA_TYPE_NOT_ACCEPTABLE: ["F", "The server does not implement the media type that is acceptable to the client."],
+  METHOD_NOT_SUPPORTED: ["F", "The server does not implement the requested HTTP method."],
+  NO_INTERFACE_DEF: ["F", "API is not defined."],
+  PARAM_ILLEGAL: ["F", "Illegal parameters exist."],
+  PROCESS_FAIL: ["F", "A general business failure occurred. Don't retry."],
+  REQUEST_TRAFFIC_EXCEED_LIMIT: ["U", "The request traffic exceeds the limit."],
+  UNKNOWN_EXCEPTION: ["U", "An API calling is failed, which is caused by unknown reasons."],
+} as const satisfies Record<string, readonly [ResultStatus, string]>;
+
+export type ResultCode = keyof typeof resultCodes;
+export type Result = {
+  readonly resultCode: ResultCode;
+  readonly resultStatus: ResultStatus;
+  readonly resultMessage: string;
+};
+
+/** Longest resultMessage, in characters. */
+const messageLimit = 256;
+
+/** A result; `detail` names a field and its rule, and never holds a value that the sender sent. */
+export function resultOf(resultCode: ResultCode, detail?: string): Result {
+  const [resultStatus, message] = resultCodes[resultCode];
+  const resultMessage = detail === undefined ? message : `${message} ${detail}`.slice(0, messageLimit);
+  return { resultCode, resultStatus, resultMessage };
+}
+
+/** Thrown by a stage that ends the journey with a result of the gateway's own. */
+export class Refusal extends Error {
+  readonly result: Result;
+  constructor(resultCode: ResultCode, detail?: string) {
+    const result = resultOf(resultCode, detail);
+    super(result.resultMessage);
+    this.result = result;
+  }
+}
+
+const U = "UNKNOWN_EXCEPTION";
+
+// A bare code proves nothing: the runtime, a proxy or a cut reply may have said it, and the write may have happened.
+const byCode: Readonly<Record<Code, ResultCode>> = {
+  [Code.Canceled]: U,
+  [Code.Unknown]: U,
+  [Code.InvalidArgument]: U,
+  [Code.DeadlineExceeded]: U,
+  [Code.NotFound]: U,
+  [Code.AlreadyExists]: U,
+  [Code.PermissionDenied]: U,
+  [Code.ResourceExhausted]: "REQUEST_TRAFFIC_EXCEED_LIMIT",
+  [Code.FailedPrecondition]: U,
+  [Code.Aborted]: U,
+  [Code.OutOfRange]: U,
+  [Code.Unimplemented]: U,
+  [Code.Internal]: U,
+  [Code.Unavailable]: U,
+  [Code.DataLoss]: U,
+  [Code.Unauthenticated]: U,
+};
+
+// A reason of the token service is its decision, but only with the code it goes with. Undefined: no F for it.
+const byReason: Readonly<Record<ErrorReason, readonly [Code, ResultCode] | undefined>> = {
+  [ErrorReason.UNSPECIFIED]: undefined,
+  [ErrorReason.FIELD_VIOLATION]: [Code.InvalidArgument, "PARAM_ILLEGAL"],
+  [ErrorReason.ACTIVATION_CONFLICT]: [Code.AlreadyExists, "PROCESS_FAIL"],
+  [ErrorReason.CLIENT_CONFLICT]: [Code.AlreadyExists, "PROCESS_FAIL"],
+  [ErrorReason.TOKEN_NOT_FOUND]: undefined,
+  [ErrorReason.STORE_UNAVAILABLE]: undefined,
+  [ErrorReason.DURABILITY_NOT_MET]: undefined,
+  [ErrorReason.CONTENTION]: undefined,
+};
+
+const domain = getOption(ErrorReasonSchema, error_domain);
+const reasonOfWord = new Map(
+  ErrorReasonSchema.values.map(({ name, number }) => [
+    name.slice(ErrorReasonSchema.sharedPrefix?.length ?? 0),
+    number as ErrorReason,
+  ]),
+);
+
+/** The reason that the token service gave, if this error is its decision. */
+export function reasonOf(error: ConnectError): ErrorReason | undefined {
+  const info = error.findDetails(ErrorInfoSchema).find((detail) => detail.domain === domain);
+  return info && reasonOfWord.get(info.reason);
+}
+
+/**
+ * The result of a failed rpc. `jsonPathOf` turns the request's field path into the JSON field that Alipay+ sent, and knows
+ * none for a field that the gateway filled: that one is our own fault.
+ */
+export function resultOfError(error: ConnectError, jsonPathOf: (fieldPath: string) => string | undefined): Result {
+  const reason = reasonOf(error) ?? ErrorReason.UNSPECIFIED;
+  const decided = byReason[reason];
+  if (decided === undefined || decided[0] !== error.code) return resultOf(byCode[error.code]);
+  if (reason !== ErrorReason.FIELD_VIOLATION) return resultOf(decided[1]);
+  const violations = error.findDetails(BadRequestSchema).flatMap((detail) => detail.fieldViolations);
+  const [named] = violations.flatMap(({ field, description }) => {
+    const path = jsonPathOf(field);
+    return path === undefined ? [] : [`${path} ${description}`];
+  });
+  return named === undefined ? resultOf(U) : resultOf(decided[1], named);
+}
+
+/** Codes that mean we are wired up wrongly, and somebody must look. */
+export const isOurFault = (code: Code): boolean =>
+  code === Code.Unauthenticated || code === Code.PermissionDenied || code === Code.Unimplemented;

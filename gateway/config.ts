@@ -1,0 +1,69 @@
+// The settings of the gateway. The only file here that knows their names.
+import { join } from "node:path";
+import { httpUrls, oneOf, port, readEnv, text, wholeNumber } from "../lib/env.js";
+import { logLevels } from "../lib/log.js";
+
+export type Config = ReturnType<typeof readConfig>;
+
+export function readConfig(env: NodeJS.ProcessEnv) {
+  const settings = readEnv(env, {
+    GATEWAY_HOST: { parse: text, fallback: "127.0.0.1" },
+    GATEWAY_PORT: { parse: port, fallback: 8080 },
+    ADMIN_HOST: { parse: text, fallback: "127.0.0.1" },
+    ADMIN_PORT: { parse: port, fallback: 9464 },
+    ALIPAYPLUS_PATH_PREFIX: { parse: pathPrefix, fallback: "/aps/api/v1" },
+    ALIPAYPLUS_PATHS: { parse: pathsByApi, fallback: new Map<string, string>() },
+    DATA_DIR: { parse: text, fallback: ".data" },
+    KEYS_DIR: { parse: text, fallback: "" },
+    KEYS_RELOAD_MS: { parse: wholeNumber(50, 3_600_000), fallback: 2_000 },
+    OWN_KEY_VERSION: { parse: wholeNumber(0, 999_999_999), fallback: undefined },
+    DEFAULT_CLIENT_ID: { parse: clientId, fallback: undefined },
+    TOKEN_SERVICE_URL: { parse: httpUrls, fallback: ["http://127.0.0.1:50051"] },
+    RPC_DEADLINE_MS: { parse: wholeNumber(100, 4_500), fallback: 2_500 },
+    REQUEST_MAX_AGE_S: { parse: wholeNumber(1, 1_000_000_000), fallback: 93_600 },
+    REQUEST_MAX_AHEAD_S: { parse: wholeNumber(1, 1_000_000_000), fallback: 300 },
+    REFUSAL_SIGNATURES_PER_S: { parse: wholeNumber(1, 1_000_000), fallback: 100 },
+    STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 2_800 },
+    LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
+  });
+  return {
+    host: settings.GATEWAY_HOST,
+    port: settings.GATEWAY_PORT,
+    adminHost: settings.ADMIN_HOST,
+    adminPort: settings.ADMIN_PORT,
+    paths: { prefix: settings.ALIPAYPLUS_PATH_PREFIX, byApi: settings.ALIPAYPLUS_PATHS },
+    keys: {
+      folder: settings.KEYS_DIR || join(settings.DATA_DIR, "keys"),
+      defaultClientId: settings.DEFAULT_CLIENT_ID,
+      ownKeyVersion: settings.OWN_KEY_VERSION,
+    },
+    keysReloadMs: settings.KEYS_RELOAD_MS,
+    tokenServiceUrls: settings.TOKEN_SERVICE_URL,
+    deadlineMs: settings.RPC_DEADLINE_MS,
+    window: { maxAgeMs: settings.REQUEST_MAX_AGE_S * 1000, maxAheadMs: settings.REQUEST_MAX_AHEAD_S * 1000 },
+    refusalsPerSecond: settings.REFUSAL_SIGNATURES_PER_S,
+    stopGraceMs: settings.STOP_GRACE_MS,
+    logLevel: settings.LOG_LEVEL,
+    bodyLimitBytes: 64 * 1024,
+  };
+}
+
+function pathPrefix(value: string): string {
+  if (!/^\/[^?#\s]*$/.test(value)) throw new Error('must start with "/" and hold no query');
+  return value.replace(/\/+$/, "");
+}
+
+function pathsByApi(value: string): Map<string, string> {
+  return new Map(
+    value.split(",").map((pair) => {
+      const match = /^\s*([A-Za-z][A-Za-z0-9]*)=(\/[^?#\s]*)\s*$/.exec(pair);
+      if (!match?.[1] || !match[2]) throw new Error("must be api=/path pairs, separated by commas");
+      return [match[1], match[2]];
+    }),
+  );
+}
+
+function clientId(value: string): string {
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(value)) throw new Error("must be 1 to 64 characters of A-Z a-z 0-9 _ -");
+  return value;
+}

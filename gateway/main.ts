@@ -1,0 +1,110 @@
+// Starts the gateway: wires settings, keys, routes, the channel to the token service and the public port.
+import { randomUUID } from "node:crypto";
+import { createServer } from "node:http";
+import { adminServer } from "../lib/admin.js";
+import { loadFolder } from "../lib/folder.js";
+import { createLog, errorFields, type Log } from "../lib/log.js";
+import { listen, type Running, runProgram } from "../lib/program.js";
+import { TokenLifecycleService } from "../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
+import { endpointsOf } from "./alipayplus/endpoints.js";
+import { createApp } from "./app.js";
+import { readConfig } from "./config.js";
+import { readClients, readClientsAtStart } from "./keys.js";
+import { createMetrics, type Metrics } from "./metrics.js";
+import type { Journey } from "./pipeline.js";
+import { createSigner } from "./stages/sign.js";
+import { createTokenClient } from "./token-client.js";
+
+await runProgram("gateway", start);
+
+async function start(): Promise<Running> {
+  const config = readConfig(process.env);
+  const log = createLog("gateway", config.logLevel);
+  const metrics = createMetrics();
+  const endpoints = endpointsOf([TokenLifecycleService], config.paths);
+  const clients = loadFolder(
+    config.keys.folder,
+    config.keysReloadMs,
+    (previous: ReturnType<typeof readClients> | undefined) => {
+      if (previous === undefined) return readClientsAtStart(config.keys);
+      const next = readClients(config.keys, previous);
+      for (const trouble of next.troubles) log.error({ trouble }, "keys");
+      log.info({}, "keys read again");
+      return next;
+    },
+    (error) => log.error(errorFields(error), "the keys cannot be read; those at hand stay in use"),
+  );
+  const tokenClient = createTokenClient(config.tokenServiceUrls);
+  const app = createApp(
+    {
+      endpoints,
+      clients: clients.current,
+      window: config.window,
+      nextTransport: tokenClient.nextTransport,
+      deadlineMs: config.deadlineMs,
+      signer: createSigner({ memoSize: 1024, refusalsPerSecond: config.refusalsPerSecond }, Date.now),
+      nowMs: Date.now,
+      newDeliveryId: randomUUID,
+      observe: (journey) => observe(journey, log, metrics),
+    },
+    config.bodyLimitBytes,
+  );
+
+  // Longer than the idle time of usual load balancers, or they meet closed connections.
+  const timeouts = { headersTimeout: 10_000, requestTimeout: 15_000, keepAliveTimeout: 65_000 };
+  const server = createServer({ ...timeouts, maxHeaderSize: 16 * 1024 }, app.callback());
+  const admin = adminServer(metrics.registry, () => []);
+  const adminAddress = await listen(admin, {
+    what: "the gateway's admin port",
+    host: config.adminHost,
+    port: config.adminPort,
+    hostSetting: "ADMIN_HOST",
+    portSetting: "ADMIN_PORT",
+  });
+  const address = await listen(server, {
+    what: "the gateway",
+    host: config.host,
+    port: config.port,
+    hostSetting: "GATEWAY_HOST",
+    portSetting: "GATEWAY_PORT",
+  });
+  log.info({ address, adminAddress, paths: [...endpoints.keys()] }, "listening");
+
+  return {
+    addresses: { gateway: address, admin: adminAddress },
+    async stop() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      const grace = setTimeout(() => server.closeAllConnections(), config.stopGraceMs);
+      await closed;
+      clearTimeout(grace);
+      admin.close();
+      admin.closeAllConnections();
+      tokenClient.close();
+      clients.stop();
+      log.info({}, "stopped");
+    },
+  };
+}
+
+function observe(journey: Journey, log: Log, metrics: Metrics): void {
+  const { deliveryId, startedMs, api = "", clientId = "", result, trouble, isSigned } = journey;
+  const ms = Date.now() - startedMs;
+  metrics.answers.inc({ api, client_id: clientId, result_code: result?.resultCode ?? "" });
+  metrics.duration.observe({ api }, ms / 1000);
+  if (!isSigned) metrics.unsigned.inc();
+  if (journey.ignoredMembers) metrics.ignoredMembers.inc({ api }, journey.ignoredMembers);
+  const fields = {
+    deliveryId,
+    ...(clientId && { clientId }),
+    ...(api && { api }),
+    resultCode: result?.resultCode,
+    ...(result?.resultStatus === "F" && { resultMessage: result.resultMessage }),
+    ms,
+    ...(trouble !== undefined && errorFields(trouble)),
+    ...(journey.alert && { alert: true }),
+  };
+  if (trouble !== undefined) log.error(fields, "answer");
+  // Nobody sends this notification again, so somebody should know.
+  else if (clientId && result?.resultStatus === "F") log.warn(fields, "answer");
+  else log.info(fields, "answer");
+}

@@ -1,0 +1,39 @@
+// VerifiedRequest -> Call: the JSON body becomes the request message of the rpc.
+import { createHash } from "node:crypto";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { DialectError, type Notes } from "../alipayplus/dialect.js";
+import type { Endpoint } from "../alipayplus/endpoints.js";
+import { type Json, JsonError, parseJson } from "../alipayplus/json.js";
+import { Refusal } from "../alipayplus/result.js";
+import type { Call, VerifiedRequest } from "./messages.js";
+
+export function decode(request: VerifiedRequest, deliveryId: string, receivedMs: number): Call {
+  const { endpoint, body, clientId } = request;
+  const notes: Notes = { ignoredMembers: 0 };
+  const json = jsonOf(body, endpoint);
+  try {
+    const message = endpoint.decodeBody(json, notes);
+    const delivery = {
+      clientId,
+      deliveryId,
+      receivedTime: timestampFromMs(receivedMs),
+      bodySha256: createHash("sha256").update(body).digest(),
+    };
+    return { endpoint, request: endpoint.requestOf(message, delivery), ignoredMembers: notes.ignoredMembers };
+  } catch (error) {
+    if (error instanceof DialectError) throw new Refusal("PARAM_ILLEGAL", error.message);
+    throw error;
+  }
+}
+
+function jsonOf(body: Buffer, { knowsName }: Endpoint): Json {
+  try {
+    return parseJson(body);
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    // A name of the sender's own is a value too; one that the schema has may be said.
+    const detail =
+      error.member !== undefined && knowsName(error.member) ? `${error.message}: ${error.member}` : error.message;
+    throw new Refusal("PARAM_ILLEGAL", detail);
+  }
+}

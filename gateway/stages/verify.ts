@@ -1,0 +1,44 @@
+// RawRequest -> VerifiedRequest: whose request is it, really? Nothing is parsed or remembered before this holds.
+import { Refusal } from "../alipayplus/result.js";
+import { contentToSign, isSignedBy, parseSignatureHeader } from "../alipayplus/signature.js";
+import { requestTimeMs } from "../alipayplus/time.js";
+import type { Client } from "../keys.js";
+import type { RawRequest, VerifiedRequest } from "./messages.js";
+
+/** How far Request-Time may be from our clock, in milliseconds. A repeat may carry its first Request-Time. */
+export type TimeWindow = { readonly maxAgeMs: number; readonly maxAheadMs: number };
+
+export function verify(
+  request: RawRequest,
+  clientOf: (clientId: string) => Client | undefined,
+  window: TimeWindow,
+  nowMs: number,
+): VerifiedRequest {
+  const { headers } = request;
+  const clientId = headerOf(headers["client-id"]);
+  if (clientId === undefined) throw new Refusal("INVALID_CLIENT");
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(clientId)) throw new Refusal("PARAM_ILLEGAL", "Client-Id has an illegal form");
+  const time = headerOf(headers["request-time"]) ?? "";
+  const timeMs = requestTimeMs(time);
+  if (timeMs === undefined) throw new Refusal("PARAM_ILLEGAL", "Request-Time has an illegal form");
+  const signature = parseSignatureHeader(headerOf(headers.signature) ?? "");
+  if (signature === undefined) throw new Refusal("INVALID_SIGNATURE");
+
+  const client = clientOf(clientId);
+  if (client === undefined) throw new Refusal("INVALID_CLIENT");
+  if (client.denied) throw new Refusal("ACCESS_DENIED");
+  const key = client.verifyingKey(signature.keyVersion);
+  if (key === undefined) throw new Refusal("KEY_NOT_FOUND");
+  if (key === "unreadable") throw new Refusal("UNKNOWN_EXCEPTION");
+
+  const content = contentToSign({ method: request.method, path: request.path, clientId, time, body: request.body });
+  if (!isSignedBy(content, signature, key)) throw new Refusal("INVALID_SIGNATURE");
+
+  if (timeMs < nowMs - window.maxAgeMs) throw new Refusal("ACCESS_DENIED");
+  // Time cures it, or our own clock is wrong: no reason to give up.
+  if (timeMs > nowMs + window.maxAheadMs) throw new Refusal("UNKNOWN_EXCEPTION");
+  return { ...request, clientId } as VerifiedRequest;
+}
+
+const headerOf = (value: string | string[] | undefined): string | undefined =>
+  typeof value === "string" && value !== "" ? value : undefined;
