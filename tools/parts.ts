@@ -1,0 +1,38 @@
+// The parts of the product as processes: how each is started and says that it is ready.
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { type ChildMessage, StartError } from "../lib/program.js";
+import { type Child, endOf } from "./supervise.js";
+
+export const parts = {
+  service: { name: "token service", main: "services/token-lifecycle/main.js" },
+  gateway: { name: "gateway", main: "gateway/main.js" },
+} as const;
+export type Part = keyof typeof parts;
+
+/** The compiled product, whether this file runs compiled or not. */
+const root = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../dist/" : "../", import.meta.url));
+
+/** A part that is up, and the "host:port" of each of its doors by name. */
+export type RunningPart = Child & { readonly ready: Readonly<Record<string, string>> };
+
+/** Starts a part and waits until it says that it is ready; throws StartError with its own words when it does not. */
+export function startPart(part: Part, env: NodeJS.ProcessEnv, logFile: string): Promise<RunningPart> {
+  const log = openSync(logFile, "a");
+  // Ctrl-C reaches the whole process group; the parts stop when they are told, in order.
+  const child: ChildProcess = spawn(process.execPath, ["--enable-source-maps", root + parts[part].main], {
+    env,
+    detached: true,
+    stdio: ["ignore", log, log, "ipc"],
+  });
+  closeSync(log);
+  const ended = endOf(child);
+  return new Promise((resolve, reject) => {
+    child.once("message", (message: ChildMessage) => {
+      if ("ready" in message) resolve({ process: child, ended, ready: message.ready });
+      else reject(new StartError(message.failed));
+    });
+    void ended.then((why) => reject(new StartError(`the ${parts[part].name} did not start (${why}): see ${logFile}.`)));
+  });
+}
