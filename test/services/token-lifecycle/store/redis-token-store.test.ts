@@ -1,0 +1,164 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { expect } from "chai";
+import fc from "fast-check";
+import { type TokenEvent, TokenEventSchema } from "../../../../proto/gen/mpp/token/v1/token_pb.js";
+import { type Decision, decideActivation } from "../../../../services/token-lifecycle/core/decide.js";
+import { StoreError, type TokenStore } from "../../../../services/token-lifecycle/core/ports.js";
+import { durabilityOf } from "../../../../services/token-lifecycle/store/durability.js";
+import { eventsKey, partitions, tokenKey } from "../../../../services/token-lifecycle/store/keys.js";
+import type { RedisClient } from "../../../../services/token-lifecycle/store/redis.js";
+import { redisTokenStore } from "../../../../services/token-lifecycle/store/redis-token-store.js";
+import { activation, anyActivation } from "../../../support/commands.js";
+import { memoryStore } from "../../../support/memory-store.js";
+import { startTestRedis, type TestRedis, temporaryFolder } from "../../../support/processes.js";
+
+const options = { durability: durabilityOf("fsync"), replicaTimeoutMs: 100, eventsMaxLen: 1_000, attempts: 16 };
+const durable = { reasons: () => [], stop: () => {} };
+
+describe("the store in Redis", () => {
+  const folder = temporaryFolder();
+  let server: TestRedis;
+  let redis: RedisClient;
+  let store: TokenStore;
+  before(async () => {
+    server = await startTestRedis(folder.path);
+    redis = await server.connect();
+    store = redisTokenStore(redis, durable, options);
+  });
+  beforeEach(() => redis.flushall());
+  after(async () => {
+    await server.stop();
+    folder.remove();
+  });
+
+  async function events(): Promise<TokenEvent[]> {
+    const streams = await Promise.all(
+      Array.from({ length: partitions }, (_, partition) => redis.xrangeBuffer(eventsKey(partition), "-", "+")),
+    );
+    return streams.flat().map(([, fields]) => fromBinary(TokenEventSchema, fields[1] as Buffer));
+  }
+
+  const commands = async (): Promise<number> => {
+    const stats = await redis.info("commandstats");
+    return [...stats.matchAll(/cmdstat_(?:evalsha|eval|get):calls=(\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
+  };
+
+  it("agrees with a model on every sequence of activations", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyActivation, { maxLength: 12 }), async (sequence) => {
+        await redis.flushall();
+        const model = memoryStore();
+        for (const command of sequence) {
+          const id = command.activation.tokenReferenceId;
+          const decide = (current: Parameters<typeof decideActivation>[0]) => decideActivation(current, command);
+          expect(await store.apply(id, decide)).to.deep.equal(await model.apply(id, decide));
+          expect(await store.read(id)).to.deep.equal(await model.read(id));
+        }
+        const byToken = (all: readonly TokenEvent[], id: string) => all.filter((each) => each.tokenReferenceId === id);
+        const stored = await events();
+        for (const id of ["T-1", "T-2"]) expect(byToken(stored, id)).to.deep.equal(byToken(model.events, id));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("applies one of many at once, and the others as repeats", async () => {
+    const command = activation();
+    const decisions = await Promise.all(
+      Array.from({ length: 50 }, () => store.apply("T-1", (current) => decideActivation(current, command))),
+    );
+    expect(decisions.filter(({ kind }) => kind === "change")).to.have.length(1);
+    expect(decisions.filter(({ kind }) => kind === "repeat")).to.have.length(49);
+    expect(await events()).to.have.length(1);
+  });
+
+  it("loses none of many different ones at once", async () => {
+    const times = Array.from({ length: 8 }, (_, i) => 2_000 + i);
+    await Promise.all(
+      times.map((activatedS) => store.apply("T-1", (current) => decideActivation(current, activation({ activatedS })))),
+    );
+    const token = await store.read("T-1");
+    expect(token?.version).to.equal(8n);
+    expect(token?.activations).to.have.length(8);
+    expect((await events()).map(({ version }) => version)).to.deep.equal([1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n]);
+  });
+
+  it("asks Redis once for a new token, once for a repeat, twice for a change", async () => {
+    await store.apply("warm", (current) => decideActivation(current, activation({ reference: "warm" })));
+    const asked = async (activatedS: number): Promise<number> => {
+      const before = await commands();
+      await store.apply("T-1", (current) => decideActivation(current, activation({ activatedS })));
+      return (await commands()) - before - 1; // the script's own GET
+    };
+    expect(await asked(2_000)).to.equal(1);
+    expect(await asked(2_000)).to.equal(1);
+    expect(await asked(2_001)).to.equal(3); // two scripts, each with a GET of its own
+  });
+
+  it("lists the token under its customer", async () => {
+    await store.apply("T-1", (current) => decideActivation(current, activation({ customerId: "c-1" })));
+    expect(await redis.zrange("customer:c-1", "0", "-1")).to.deep.equal(["T-1"]);
+    await redis.del("customer:c-1");
+    await store.apply("T-1", (current) => decideActivation(current, activation({ customerId: "c-1" })));
+    expect(await redis.zrange("customer:c-1", "0", "-1"), "added again by a repeat").to.deep.equal(["T-1"]);
+  });
+
+  it("gives up after its attempts when others always change the token first", async () => {
+    let n = 0;
+    const rival = async (current: Parameters<typeof decideActivation>[0]): Promise<Decision> =>
+      store.apply("T-1", (now) => decideActivation(now ?? current, activation({ activatedS: 3_000 + n++ })));
+    const impatient = redisTokenStore(redis, durable, { ...options, attempts: 3 });
+    await rival(undefined);
+    let calls = 0;
+    const decide = (current: Parameters<typeof decideActivation>[0]): Decision => {
+      calls += 1;
+      // Queued before the swap on the same connection, so it always comes first.
+      void rival(current);
+      return decideActivation(current, activation({ activatedS: 2_000, customerId: "c" }));
+    };
+    const error = await impatient.apply("T-1", decide).catch((thrown: unknown) => thrown);
+    expect(error).to.be.instanceOf(StoreError).with.property("trouble", "contention");
+    expect(calls).to.equal(3);
+  });
+
+  it("writes nothing while Redis does not keep what DURABILITY promises", async () => {
+    const weak = redisTokenStore(redis, { reasons: () => ["too weak"], stop: () => {} }, options);
+    const error = await weak
+      .apply("T-1", (current) => decideActivation(current, activation()))
+      .catch((thrown: unknown) => thrown);
+    expect(error).to.be.instanceOf(StoreError).with.property("trouble", "not-durable");
+    expect(await redis.dbsize()).to.equal(0);
+  });
+
+  it("does not count a write that too few replicas have", async () => {
+    const replicated = redisTokenStore(redis, durable, { ...options, durability: durabilityOf("replicated:1") });
+    const error = await replicated
+      .apply("T-1", (current) => decideActivation(current, activation()))
+      .catch((thrown: unknown) => thrown);
+    expect(error).to.be.instanceOf(StoreError).with.property("trouble", "unavailable");
+  });
+
+  it("says unavailable when Redis goes away, and goes on when it is back", async () => {
+    const own = await startTestRedis(temporaryFolder().path);
+    const connection = await own.connect();
+    const away = redisTokenStore(connection, durable, options);
+    const record = () => away.apply("T-1", (current) => decideActivation(current, activation()));
+    await record();
+    await own.kill();
+    const error = await record().catch((thrown: unknown) => thrown);
+    expect(error).to.be.instanceOf(StoreError).with.property("trouble", "unavailable");
+    await own.start();
+    await new Promise((resolve) => connection.once("ready", resolve));
+    expect((await record()).kind).to.equal("repeat");
+    await own.stop();
+  });
+
+  it("refuses a value that is no token, and does not replace it", async () => {
+    await redis.set(tokenKey("T-1"), "not a token");
+    const error = await store
+      .apply("T-1", (current) => decideActivation(current, activation()))
+      .catch((thrown: unknown) => thrown);
+    expect(error).to.be.instanceOf(Error).and.not.instanceOf(StoreError);
+    expect(await redis.get(tokenKey("T-1"))).to.equal("not a token");
+  });
+});
