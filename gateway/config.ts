@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { httpUrls, oneOf, port, readEnv, text, wholeNumber } from "../lib/env.js";
 import { logLevels } from "../lib/log.js";
+import { StartError } from "../lib/program.js";
 
 export type Config = ReturnType<typeof readConfig>;
 
@@ -19,6 +20,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     OWN_KEY_VERSION: { parse: wholeNumber(0, 999_999_999), fallback: undefined },
     DEFAULT_CLIENT_ID: { parse: clientId, fallback: undefined },
     TOKEN_SERVICE_URL: { parse: httpUrls, fallback: ["http://127.0.0.1:50051"] },
+    TOKEN_CLIENT_TLS_DIR: { parse: text, fallback: "" },
     RPC_DEADLINE_MS: { parse: wholeNumber(100, 4_500), fallback: 2_500 },
     REQUEST_MAX_AGE_S: { parse: wholeNumber(1, 1_000_000_000), fallback: 93_600 },
     REQUEST_MAX_AHEAD_S: { parse: wholeNumber(1, 1_000_000_000), fallback: 300 },
@@ -26,6 +28,8 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 2_800 },
     LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
   });
+  if (settings.TOKEN_SERVICE_URL.some((url) => url.startsWith("https:")) !== (settings.TOKEN_CLIENT_TLS_DIR !== ""))
+    throw new StartError("wrong settings: TOKEN_SERVICE_URL with https:// and TOKEN_CLIENT_TLS_DIR go together.");
   return {
     host: settings.GATEWAY_HOST,
     port: settings.GATEWAY_PORT,
@@ -39,6 +43,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     },
     keysReloadMs: settings.KEYS_RELOAD_MS,
     tokenServiceUrls: settings.TOKEN_SERVICE_URL,
+    tlsDir: settings.TOKEN_CLIENT_TLS_DIR || undefined,
     deadlineMs: settings.RPC_DEADLINE_MS,
     window: { maxAgeMs: settings.REQUEST_MAX_AGE_S * 1000, maxAheadMs: settings.REQUEST_MAX_AHEAD_S * 1000 },
     refusalsPerSecond: settings.REFUSAL_SIGNATURES_PER_S,

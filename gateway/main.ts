@@ -5,6 +5,7 @@ import { adminServer } from "../lib/admin.js";
 import { loadFolder } from "../lib/folder.js";
 import { createLog, errorFields, type Log } from "../lib/log.js";
 import { listen, type Running, runProgram } from "../lib/program.js";
+import { readTlsFiles, type TlsFiles } from "../lib/tls-files.js";
 import { TokenLifecycleService } from "../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
 import { endpointsOf } from "./alipayplus/endpoints.js";
 import { createApp } from "./app.js";
@@ -34,7 +35,20 @@ async function start(): Promise<Running> {
     },
     (error) => log.error(errorFields(error), "the keys cannot be read; those at hand stay in use"),
   );
-  const tokenClient = createTokenClient(config.tokenServiceUrls);
+  const { tlsDir } = config;
+  const tls = tlsDir
+    ? loadFolder(
+        tlsDir,
+        config.keysReloadMs,
+        (previous: TlsFiles | undefined) => {
+          const files = readTlsFiles(tlsDir);
+          if (previous) tokenClient.renew(files);
+          return files;
+        },
+        (error) => log.error(errorFields(error), "the TLS files cannot be read; those at hand stay in use"),
+      )
+    : undefined;
+  const tokenClient = createTokenClient(config.tokenServiceUrls, tls?.current());
   const app = createApp(
     {
       endpoints,
@@ -81,6 +95,7 @@ async function start(): Promise<Running> {
       admin.closeAllConnections();
       tokenClient.close();
       clients.stop();
+      tls?.stop();
       log.info({}, "stopped");
     },
   };

@@ -1,34 +1,45 @@
 // The channels to the token service: one for each address, taken in turn.
 import type { Transport } from "@connectrpc/connect";
 import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import type { TlsFiles } from "../lib/tls-files.js";
 
 export type TokenClient = {
   /** The next channel in turn, so that a second try goes to another instance where there is one. */
   readonly nextTransport: () => Transport;
+  /** Uses new certificate files for new connections. */
+  readonly renew: (files: TlsFiles) => void;
   readonly close: () => void;
 };
 
 /** Largest answer of the service, in bytes. */
 const readMaxBytes = 256 * 1024;
+/** How long calls on the old connections may take to finish after a renewal, in milliseconds. */
+const handoverMs = 10_000;
 
 /** The Connect protocol on HTTP/2 costs half of what gRPC costs with this library, see docs/adr/0003. */
-export function createTokenClient(urls: readonly string[]): TokenClient {
-  const channels = urls.map((baseUrl) => {
-    const sessionManager = new Http2SessionManager(baseUrl);
-    return {
-      sessionManager,
-      transport: createConnectTransport({ baseUrl, httpVersion: "2", sessionManager, readMaxBytes }),
-    };
-  });
+export function createTokenClient(urls: readonly string[], tls: TlsFiles | undefined): TokenClient {
+  const open = (files: TlsFiles | undefined) =>
+    urls.map((baseUrl) => {
+      const sessionManager = new Http2SessionManager(baseUrl, undefined, files);
+      const transport = createConnectTransport({ baseUrl, httpVersion: "2", sessionManager, readMaxBytes });
+      return { sessionManager, transport };
+    });
+  let channels = open(tls);
   let turn = 0;
+  const end = (old: typeof channels): void => {
+    for (const { sessionManager } of old) sessionManager.abort();
+  };
   return {
     nextTransport() {
       const channel = channels[turn++ % channels.length];
       if (channel === undefined) throw new Error("no address of the token service");
       return channel.transport;
     },
-    close() {
-      for (const { sessionManager } of channels) sessionManager.abort();
+    renew(files) {
+      const old = channels;
+      channels = open(files);
+      setTimeout(end, handoverMs, old).unref();
     },
+    close: () => end(channels),
   };
 }

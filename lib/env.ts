@@ -50,6 +50,11 @@ export const oneOf =
     return word;
   };
 
+export const listOf =
+  <T extends string>(words: readonly T[]) =>
+  (value: string): T[] =>
+    value.split(",").map((word) => oneOf(...words)(word.trim()));
+
 export function httpUrls(value: string): string[] {
   return value.split(",").map((part) => {
     const url = part.trim();

@@ -83,6 +83,19 @@ const byReason: Readonly<Record<ErrorReason, readonly [Code, ResultCode] | undef
   [ErrorReason.STORE_UNAVAILABLE]: undefined,
   [ErrorReason.DURABILITY_NOT_MET]: undefined,
   [ErrorReason.CONTENTION]: undefined,
+  [ErrorReason.REQUEST_ID_CONFLICT]: undefined,
+  [ErrorReason.VERSION_MISMATCH]: undefined,
+  [ErrorReason.STATE_FORBIDS]: undefined,
+  [ErrorReason.ALREADY_SUSPENDED]: undefined,
+  [ErrorReason.NOT_SUSPENDED_BY_CALLER]: undefined,
+  [ErrorReason.TOKEN_ERASED]: undefined,
+  [ErrorReason.PAGE_TOKEN_INVALID]: undefined,
+  [ErrorReason.CURSOR_INVALID]: undefined,
+  [ErrorReason.CURSOR_EXPIRED]: undefined,
+  [ErrorReason.CONSUMER_TOO_SLOW]: undefined,
+  [ErrorReason.STOPPING]: undefined,
+  [ErrorReason.NO_CERTIFICATE]: undefined,
+  [ErrorReason.RIGHT_MISSING]: undefined,
 };
 
 const domain = getOption(ErrorReasonSchema, error_domain);

@@ -1,7 +1,9 @@
 // The settings of the token service. The only file here that knows their names.
 import { join } from "node:path";
-import { flag, oneOf, port, readEnv, text, wholeNumber } from "../../lib/env.js";
+import { flag, listOf, oneOf, port, readEnv, text, wholeNumber } from "../../lib/env.js";
 import { logLevels } from "../../lib/log.js";
+import { StartError } from "../../lib/program.js";
+import { type Right, rights } from "./access/policy.js";
 import { durabilityOf } from "./store/durability.js";
 import { checkDurabilityFits, redisAddressOf } from "./store/redis.js";
 
@@ -16,6 +18,11 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     REDIS_URL: { parse: redisAddressOf },
     REDIS_TIMEOUT_MS: { parse: wholeNumber(10, 10_000), fallback: 1_000 },
     REPLICA_TIMEOUT_MS: { parse: wholeNumber(10, 10_000), fallback: 500 },
+    TOKEN_SERVICE_TLS_DIR: { parse: text, fallback: "" },
+    TOKEN_SERVICE_POLICY_FILE: { parse: text, fallback: "" },
+    TOKEN_SERVICE_PLAINTEXT_BEYOND_LOOPBACK_IS_ACCEPTED: { parse: flag, fallback: false },
+    LOOPBACK_RIGHTS: { parse: listOf(rights), fallback: ["record", "read", "lifecycle", "watch"] as Right[] },
+    DEFAULT_DEADLINE_MS: { parse: wholeNumber(10, 30_000), fallback: 5_000 },
     DURABILITY: { parse: durabilityOf, fallback: durabilityOf("fsync") },
     DURABILITY_CHECK_MS: { parse: wholeNumber(100, 60_000), fallback: 2_000 },
     DATA_DIR: { parse: text, fallback: ".data" },
@@ -24,15 +31,25 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     TOKEN_DATA_STRICT: { parse: flag, fallback: false },
     EVENT_TIME_TOLERANCE_S: { parse: wholeNumber(0, 86_400), fallback: 300 },
     EVENTS_MAX_LEN: { parse: wholeNumber(1, 1_000_000_000), fallback: 100_000 },
+    EVENTS_MAX_AGE_H: { parse: wholeNumber(0, 1_000_000), fallback: 0 },
+    WATCH_HEARTBEAT_MS: { parse: wholeNumber(100, 3_600_000), fallback: 15_000 },
+    WATCH_STALL_MS: { parse: wholeNumber(100, 3_600_000), fallback: 10_000 },
+    RETENTION_DEACTIVATED_DAYS: { parse: wholeNumber(0, 100_000), fallback: 0 },
+    RETENTION_EVERY_MS: { parse: wholeNumber(100, 86_400_000), fallback: 60_000 },
     STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 2_000 },
     LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
   });
   checkDurabilityFits(settings.REDIS_URL, env.DURABILITY || "fsync");
+  checkAccess(settings);
   return {
     host: settings.TOKEN_SERVICE_HOST,
     port: settings.TOKEN_SERVICE_PORT,
     adminHost: settings.ADMIN_HOST,
     adminPort: settings.TOKEN_SERVICE_ADMIN_PORT,
+    tlsDir: settings.TOKEN_SERVICE_TLS_DIR || undefined,
+    policyFile: settings.TOKEN_SERVICE_POLICY_FILE,
+    loopbackRights: new Set(settings.LOOPBACK_RIGHTS),
+    defaultDeadlineMs: settings.DEFAULT_DEADLINE_MS,
     redis: settings.REDIS_URL,
     redisTimeoutMs: settings.REDIS_TIMEOUT_MS,
     replicaTimeoutMs: settings.REPLICA_TIMEOUT_MS,
@@ -43,7 +60,33 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     strictTokenData: settings.TOKEN_DATA_STRICT,
     futureToleranceS: settings.EVENT_TIME_TOLERANCE_S,
     eventsMaxLen: settings.EVENTS_MAX_LEN,
+    eventsMaxAgeMs: settings.EVENTS_MAX_AGE_H * 3_600_000,
+    watch: { heartbeatMs: settings.WATCH_HEARTBEAT_MS, stallMs: settings.WATCH_STALL_MS, recent: 2_000 },
+    retention: {
+      deactivatedDays: settings.RETENTION_DEACTIVATED_DAYS,
+      everyMs: settings.RETENTION_EVERY_MS,
+      batch: 20,
+    },
     stopGraceMs: settings.STOP_GRACE_MS,
     logLevel: settings.LOG_LEVEL,
   };
+}
+
+const loopback = /^(?:127(?:\.\d{1,3}){3}|::1|localhost)$/;
+
+/** Plain text is for one machine; between machines a caller must show who it is. */
+function checkAccess(settings: {
+  TOKEN_SERVICE_HOST: string;
+  TOKEN_SERVICE_TLS_DIR: string;
+  TOKEN_SERVICE_POLICY_FILE: string;
+  TOKEN_SERVICE_PLAINTEXT_BEYOND_LOOPBACK_IS_ACCEPTED: boolean;
+}): void {
+  const { TOKEN_SERVICE_HOST: host, TOKEN_SERVICE_TLS_DIR: tls, TOKEN_SERVICE_POLICY_FILE: policy } = settings;
+  if ((tls === "") !== (policy === ""))
+    throw new StartError("wrong settings: TOKEN_SERVICE_TLS_DIR and TOKEN_SERVICE_POLICY_FILE go together: set both.");
+  if (tls === "" && !loopback.test(host) && !settings.TOKEN_SERVICE_PLAINTEXT_BEYOND_LOOPBACK_IS_ACCEPTED)
+    throw new StartError(
+      `wrong settings: TOKEN_SERVICE_HOST is ${host}, which others reach, without TLS. Set TOKEN_SERVICE_TLS_DIR and ` +
+        "TOKEN_SERVICE_POLICY_FILE, or listen on 127.0.0.1.",
+    );
 }

@@ -14,9 +14,22 @@ const codes: Readonly<Record<Exclude<ErrorReason, ErrorReason.UNSPECIFIED>, Code
   [ErrorReason.STORE_UNAVAILABLE]: Code.Unavailable,
   [ErrorReason.DURABILITY_NOT_MET]: Code.Unavailable,
   [ErrorReason.CONTENTION]: Code.Aborted,
+  [ErrorReason.REQUEST_ID_CONFLICT]: Code.AlreadyExists,
+  [ErrorReason.VERSION_MISMATCH]: Code.Aborted,
+  [ErrorReason.STATE_FORBIDS]: Code.FailedPrecondition,
+  [ErrorReason.ALREADY_SUSPENDED]: Code.FailedPrecondition,
+  [ErrorReason.NOT_SUSPENDED_BY_CALLER]: Code.FailedPrecondition,
+  [ErrorReason.TOKEN_ERASED]: Code.NotFound,
+  [ErrorReason.PAGE_TOKEN_INVALID]: Code.InvalidArgument,
+  [ErrorReason.CURSOR_INVALID]: Code.InvalidArgument,
+  [ErrorReason.CURSOR_EXPIRED]: Code.OutOfRange,
+  [ErrorReason.CONSUMER_TOO_SLOW]: Code.ResourceExhausted,
+  [ErrorReason.STOPPING]: Code.Unavailable,
+  [ErrorReason.NO_CERTIFICATE]: Code.Unauthenticated,
+  [ErrorReason.RIGHT_MISSING]: Code.PermissionDenied,
 };
 
-type Reason = keyof typeof codes;
+export type Reason = keyof typeof codes;
 type Detail = { desc: DescMessage; value: MessageInitShape<DescMessage> };
 
 export const errorDomain = getOption(ErrorReasonSchema, error_domain);

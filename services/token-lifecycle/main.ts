@@ -1,15 +1,22 @@
 // Starts the token service: wires settings, keys, Redis, the state machine and the port.
+
+import { dirname } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { adminServer } from "../../lib/admin.js";
 import { loadFolder } from "../../lib/folder.js";
 import { createLog, errorFields } from "../../lib/log.js";
 import { listen, type Running, runProgram } from "../../lib/program.js";
 import { redacted } from "../../lib/redact.js";
+import { readTlsFiles, type TlsFiles } from "../../lib/tls-files.js";
 import { RecordActivationRequestSchema } from "../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
+import type { Audit } from "./access/caller.js";
+import { allSuspenders, readPolicy } from "./access/policy.js";
 import { readConfig } from "./config.js";
 import { createMetrics } from "./metrics.js";
+import { eraseDue, every } from "./retention.js";
 import { createTokenServer } from "./server.js";
 import { watchDurability } from "./store/durability.js";
+import { createEventFeed, trimEvents } from "./store/event-feed.js";
 import { connectRedis } from "./store/redis.js";
 import { redisTokenStore } from "./store/redis-token-store.js";
 import { tokenLifecycleService } from "./token-lifecycle-service.js";
@@ -37,9 +44,29 @@ async function start(): Promise<Running> {
     server.health.set(reasons.length === 0);
   });
   const store = redisTokenStore(redis, durability, { ...config, attempts: 16 });
+  // Watching blocks a connection, so it gets its own; those far behind get another.
+  const [head, reader] = [
+    connectRedis(config.redis, config.redisTimeoutMs),
+    connectRedis(config.redis, config.redisTimeoutMs),
+  ];
+  for (const connection of [head, reader])
+    connection.on("error", (error) => log.debug(errorFields(error), "redis connection for events"));
+  const feed = createEventFeed(head, reader, config.watch);
+
+  const auditLog = createLog("audit", "info");
+  const audit: Audit = (what) => auditLog.info(what, "audit");
+  const housekeeping = every(
+    config.retention.everyMs,
+    async () => {
+      await eraseDue(store, config.retention, audit, Date.now());
+      if (config.eventsMaxAgeMs > 0) await trimEvents(reader, Date.now() - config.eventsMaxAgeMs);
+    },
+    (error) => log.warn(errorFields(error), "housekeeping"),
+  );
 
   const service = tokenLifecycleService({
     store,
+    feed,
     keyring: keyring.current,
     now: Date.now,
     futureToleranceS: config.futureToleranceS,
@@ -49,13 +76,41 @@ async function start(): Promise<Running> {
         log.error({ outcome, deliveryId: request.delivery?.deliveryId, ...errorFields(trouble) }, "activation");
       else log.debug({ outcome, request: redacted(RecordActivationRequestSchema, request) }, "activation");
     },
+    audit,
   });
   const validate = createValidation({
     strictTokenData: config.strictTokenData,
     onMisfit: (field) => metrics.tokenDataMisfits.inc({ field }),
   });
   warmUp(validate);
-  const server = createTokenServer(service, validate);
+
+  const { tlsDir, policyFile } = config;
+  const onUnreadable = (error: unknown): void =>
+    log.error(errorFields(error), "files cannot be read; those at hand stay in use");
+  const policy = tlsDir
+    ? loadFolder(dirname(policyFile), config.keysReloadMs, () => readPolicy(policyFile), onUnreadable)
+    : undefined;
+  const tls = tlsDir
+    ? loadFolder(
+        tlsDir,
+        config.keysReloadMs,
+        (previous: TlsFiles | undefined) => {
+          const files = readTlsFiles(tlsDir);
+          if (previous) server.door.renew(files);
+          return files;
+        },
+        onUnreadable,
+      )
+    : undefined;
+  const server = createTokenServer({
+    service,
+    validate,
+    audit,
+    tls: tls?.current(),
+    policy: () => policy?.current(),
+    local: { name: "local", rights: config.loopbackRights, suspenders: allSuspenders },
+    defaultDeadlineMs: config.defaultDeadlineMs,
+  });
 
   const admin = adminServer(metrics.registry, () => [...durability.reasons()]);
   const adminAddress = await listen(admin, {
@@ -65,7 +120,7 @@ async function start(): Promise<Running> {
     hostSetting: "ADMIN_HOST",
     portSetting: "TOKEN_SERVICE_ADMIN_PORT",
   });
-  const address = await listen(server.server, {
+  const address = await listen(server.door.server, {
     what: "the token service",
     host: config.host,
     port: config.port,
@@ -77,12 +132,15 @@ async function start(): Promise<Running> {
   return {
     addresses: { service: address, admin: adminAddress },
     async stop() {
+      feed.stop();
+      housekeeping.stop();
       await server.stop(config.stopGraceMs);
       admin.close();
       admin.closeAllConnections();
       durability.stop();
       keyring.stop();
-      redis.disconnect();
+      for (const loaded of [policy, tls]) loaded?.stop();
+      for (const connection of [redis, head, reader]) connection.disconnect();
       log.info({}, "stopped");
     },
   };

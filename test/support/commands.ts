@@ -4,7 +4,7 @@ import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { SealedTokenDataSchema } from "../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
 import { TokenActivationSchema, TokenDataSchema } from "../../proto/gen/mpp/token/v1/token_activation_pb.js";
-import type { CompleteActivation, RecordActivation } from "../../services/token-lifecycle/core/decide.js";
+import type { CompleteActivation, RecordActivation } from "../../services/token-lifecycle/core/decide-activation.js";
 import { currentFieldsVersion, fingerprintOf } from "../../services/token-lifecycle/core/fingerprint.js";
 import { vaultKeyOf } from "../../services/token-lifecycle/vault/keyring.js";
 

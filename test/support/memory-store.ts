@@ -4,7 +4,7 @@ import { type StoredToken, StoredTokenSchema } from "../../proto/gen/mpp/token/s
 import type { TokenEvent } from "../../proto/gen/mpp/token/v1/token_pb.js";
 import type { TokenStore } from "../../services/token-lifecycle/core/ports.js";
 
-export type MemoryStore = TokenStore & { readonly events: TokenEvent[] };
+export type MemoryStore = Pick<TokenStore, "read" | "apply"> & { readonly events: TokenEvent[] };
 
 export function memoryStore(): MemoryStore {
   const tokens = new Map<string, StoredToken>();
@@ -16,7 +16,7 @@ export function memoryStore(): MemoryStore {
   return {
     events,
     read: async (tokenReferenceId) => currentOf(tokenReferenceId),
-    apply: async (tokenReferenceId, decide) => {
+    apply: async (tokenReferenceId, _bet, decide) => {
       const decision = decide(currentOf(tokenReferenceId));
       if (decision.kind === "change") {
         tokens.set(tokenReferenceId, decision.next);

@@ -1,16 +1,33 @@
 // What the core needs from outside.
-import type { Decision } from "./decide.js";
-import type { Current } from "./token.js";
+import type { StoredToken } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
+import type { UneventfulDelivery } from "../../../proto/gen/mpp/token/v1/token_pb.js";
+import type { Current, Decision } from "./token.js";
 
-/** Keeps tokens. A promise that resolves says that what it tells is kept as DURABILITY promises. */
+/** What the store may take for granted before it looks: decide at once as for a new token, or read first. */
+export type Bet = "new" | "known";
+
+/** Keeps tokens. A promise that resolves says that what it tells is kept as DURABILITY promises. Throws StoreError. */
 export type TokenStore = {
-  /** Reads a token. Throws StoreError. */
   read: (tokenReferenceId: string) => Promise<Current>;
   /**
    * Applies a pure decision to the present token, as if alone. `decide` may be called several times, with newer tokens;
-   * what it returned last is what happened. Throws StoreError.
+   * what it returned last is what happened.
    */
-  apply: (tokenReferenceId: string, decide: (current: Current) => Decision) => Promise<Decision>;
+  apply: (tokenReferenceId: string, bet: Bet, decide: (current: Current) => Decision) => Promise<Decision>;
+  /** References of tokens that are or were of this customer, ascending, behind `after`; may name tokens of others. */
+  referencesOf: (customerId: string, after: string, limit: number) => Promise<string[]>;
+  /** Keeps a delivery that changed nothing, without promise. */
+  noteDelivery: (tokenReferenceId: string, delivery: UneventfulDelivery) => void;
+  /** Such deliveries, newest first. */
+  uneventfulDeliveries: (tokenReferenceId: string) => Promise<UneventfulDelivery[]>;
+  /** Takes the token from the customers' lists. Safe to repeat. */
+  unindex: (tokenReferenceId: string, customerIds: readonly string[]) => Promise<void>;
+  /** Removes what is kept about an erased token outside its tombstone. Safe to repeat. */
+  removeTraces: (tombstone: StoredToken) => Promise<void>;
+  /** References of tokens deactivated before an instant, oldest first. */
+  deactivatedBefore: (ms: number, limit: number) => Promise<string[]>;
+  /** Takes a token from that list. */
+  unlistDeactivated: (tokenReferenceId: string) => Promise<void>;
 };
 
 /** "unavailable": no answer, so the outcome is unknown. "not-durable": refused beforehand. "contention": gave up. */

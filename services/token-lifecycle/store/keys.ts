@@ -20,3 +20,4 @@ export const eventsKey = (partition: number): string => `events:${tag(partition)
 export const deliveriesKey = (tokenReferenceId: string): string =>
   `deliveries:${tag(partitionOf(tokenReferenceId))}:${tokenReferenceId}`;
 export const customerKey = (customerId: string): string => `customer:${customerId}`;
+export const deactivatedKey = "deactivated";

@@ -1,13 +1,17 @@
 // Keeps tokens in Redis: reads, decides and swaps until the decision was made on the very value it replaced.
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { loadScript } from "../../../lib/script.js";
 import { StoredTokenSchema } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
-import { TokenEventSchema } from "../../../proto/gen/mpp/token/v1/token_pb.js";
-import type { Decision } from "../core/decide.js";
+import {
+  TokenEventSchema,
+  TokenEventType,
+  UneventfulDeliverySchema,
+} from "../../../proto/gen/mpp/token/v1/token_pb.js";
 import { StoreError, type TokenStore } from "../core/ports.js";
-import type { Current } from "../core/token.js";
+import type { Current, Decision } from "../core/token.js";
 import type { Durability, DurabilityWatch } from "./durability.js";
-import { customerKey, eventsKey, partitionOf, tokenKey } from "./keys.js";
+import { customerKey, deactivatedKey, deliveriesKey, eventsKey, partitionOf, tokenKey } from "./keys.js";
 import type { RedisClient } from "./redis.js";
 
 const swapScript = loadScript(
@@ -41,27 +45,33 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
   redis.defineCommand("swapToken", swapScript);
   const swapToken = Reflect.get(redis, "swapTokenBuffer").bind(redis) as Swap;
 
-  async function swap(
-    tokenReferenceId: string,
-    expected: Buffer,
-    change: Decision & { kind: "change" },
-  ): Promise<Swapped> {
-    const { activation } = change.next;
+  async function swap(tokenReferenceId: string, expected: Buffer, change: Change): Promise<Swapped> {
+    const { next, event } = change;
+    const customerId = next.activation?.customerId;
     const [reply] = await answered(
       Promise.all([
         swapToken(
           tokenKey(tokenReferenceId),
           eventsKey(partitionOf(tokenReferenceId)),
           expected,
-          bufferOf(toBinary(StoredTokenSchema, change.next)),
-          bufferOf(toBinary(TokenEventSchema, change.event)),
+          bufferOf(toBinary(StoredTokenSchema, next)),
+          bufferOf(toBinary(TokenEventSchema, event)),
           options.eventsMaxLen,
         ),
-        // Goes out with the swap, so it costs no round trip. An entry of a swap that fails is harmless: readers ask the token.
-        activation?.customerId === undefined ? 0 : redis.zadd(customerKey(activation.customerId), 0, tokenReferenceId),
+        // These go out with the swap, so they cost no round trip. An entry of a swap that fails does no harm: readers ask
+        // the token.
+        customerId === undefined ? 0 : redis.zadd(customerKey(customerId), 0, tokenReferenceId),
+        event.type === TokenEventType.DEACTIVATED && next.updateTime
+          ? redis.zadd(deactivatedKey, timestampMs(next.updateTime), tokenReferenceId)
+          : 0,
       ]),
     );
     return swappedOf(reply);
+  }
+
+  /** A tombstone must not be listed under a customer, whose ID the bet on a new token has just written. */
+  async function unindex(tokenReferenceId: string, customerIds: readonly string[]): Promise<void> {
+    await answered(Promise.all(customerIds.map((id) => redis.zrem(customerKey(id), tokenReferenceId))));
   }
 
   // WAIT counts replicas that have everything this connection wrote or read, so a repeat needs it as much as a change.
@@ -77,30 +87,91 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     if (reason !== undefined) throw new StoreError("not-durable", reason);
   }
 
+  const read = async (tokenReferenceId: string): Promise<Buffer> =>
+    (await answered(redis.getBuffer(tokenKey(tokenReferenceId)))) ?? nothing;
+
   return {
     async read(tokenReferenceId) {
-      return currentOf((await answered(redis.getBuffer(tokenKey(tokenReferenceId)))) ?? nothing);
+      return currentOf(await read(tokenReferenceId));
     },
 
-    async apply(tokenReferenceId, decide) {
+    async apply(tokenReferenceId, bet, decide) {
       mustBeDurable();
-      // The bet: most activations are the first of their token, so decide as if nothing were there.
-      let expected: Buffer = nothing;
+      // Most activations are the first of their token: betting on that saves a round trip, for repeats too.
+      let expected = bet === "new" ? nothing : await read(tokenReferenceId);
+      const indexed = new Set<string>();
       for (let attempt = 0; attempt < options.attempts; attempt++) {
-        const decision = decide(currentOf(expected));
-        const swapped =
-          decision.kind === "change" ? await swap(tokenReferenceId, expected, decision) : { done: true as const };
-        if (swapped.done) {
+        const current = currentOf(expected);
+        const decision = decide(current);
+        if (decision.kind !== "change") {
+          if (current?.eraseTime) await unindex(tokenReferenceId, [...indexed]);
           await waitForReplicas();
           return decision;
         }
+        const swapped = await swap(tokenReferenceId, expected, decision);
+        if (swapped.done) {
+          if (decision.next.eraseTime) await unindex(tokenReferenceId, [...indexed]);
+          await waitForReplicas();
+          return decision;
+        }
+        if (decision.next.activation?.customerId) indexed.add(decision.next.activation.customerId);
         expected = swapped.current;
       }
       throw new StoreError("contention", `the token changed under ${options.attempts} attempts`);
     },
+
+    referencesOf: (customerId, after, limit) =>
+      answered(redis.zrangebylex(customerKey(customerId), after === "" ? "-" : `(${after}`, "+", "LIMIT", 0, limit)),
+
+    noteDelivery(tokenReferenceId, delivery) {
+      const key = deliveriesKey(tokenReferenceId);
+      const write = Promise.all([
+        redis.lpush(key, bufferOf(toBinary(UneventfulDeliverySchema, delivery))),
+        redis.ltrim(key, 0, deliveriesLimit - 1),
+      ]);
+      // Written behind the answer, which never waited for it and does not change if it fails.
+      write.catch(() => undefined);
+    },
+
+    async uneventfulDeliveries(tokenReferenceId) {
+      const values = await answered(redis.lrangeBuffer(deliveriesKey(tokenReferenceId), 0, -1));
+      return values.map((value) => fromBinary(UneventfulDeliverySchema, value));
+    },
+
+    unindex,
+
+    async removeTraces({ tokenReferenceId, version }) {
+      const key = eventsKey(partitionOf(tokenReferenceId));
+      let from = "-";
+      for (;;) {
+        const entries = await answered(redis.xrangeBuffer(key, from, "+", "COUNT", 1_000));
+        const gone = entries.filter(([, fields]) => {
+          const event = fields[1] && fromBinary(TokenEventSchema, fields[1]);
+          return event && event.tokenReferenceId === tokenReferenceId && event.version < version && event.customerId;
+        });
+        if (gone.length > 0) await answered(redis.xdel(key, ...gone.map(([id]) => id)));
+        const last = entries.at(-1)?.[0];
+        if (last === undefined || entries.length < 1_000) break;
+        from = `(${last.toString()}`;
+      }
+      await answered(
+        Promise.all([redis.del(deliveriesKey(tokenReferenceId)), redis.zrem(deactivatedKey, tokenReferenceId)]),
+      );
+      await waitForReplicas();
+    },
+
+    async unlistDeactivated(tokenReferenceId) {
+      await answered(redis.zrem(deactivatedKey, tokenReferenceId));
+    },
+
+    deactivatedBefore: (ms, limit) => answered(redis.zrangebyscore(deactivatedKey, "-inf", ms, "LIMIT", 0, limit)),
   };
 }
 
+/** How many deliveries that changed nothing a token keeps. */
+const deliveriesLimit = 32;
+
+type Change = Decision & { kind: "change" };
 type Swapped = { done: true } | { done: false; current: Buffer };
 
 function swappedOf(reply: unknown): Swapped {

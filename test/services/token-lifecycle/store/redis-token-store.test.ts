@@ -2,8 +2,9 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import fc from "fast-check";
 import { type TokenEvent, TokenEventSchema } from "../../../../proto/gen/mpp/token/v1/token_pb.js";
-import { type Decision, decideActivation } from "../../../../services/token-lifecycle/core/decide.js";
+import { decideActivation } from "../../../../services/token-lifecycle/core/decide-activation.js";
 import { StoreError, type TokenStore } from "../../../../services/token-lifecycle/core/ports.js";
+import type { Decision } from "../../../../services/token-lifecycle/core/token.js";
 import { durabilityOf } from "../../../../services/token-lifecycle/store/durability.js";
 import { eventsKey, partitions, tokenKey } from "../../../../services/token-lifecycle/store/keys.js";
 import type { RedisClient } from "../../../../services/token-lifecycle/store/redis.js";
@@ -51,7 +52,7 @@ describe("the store in Redis", () => {
         for (const command of sequence) {
           const id = command.activation.tokenReferenceId;
           const decide = (current: Parameters<typeof decideActivation>[0]) => decideActivation(current, command);
-          expect(await store.apply(id, decide)).to.deep.equal(await model.apply(id, decide));
+          expect(await store.apply(id, "new", decide)).to.deep.equal(await model.apply(id, "new", decide));
           expect(await store.read(id)).to.deep.equal(await model.read(id));
         }
         const byToken = (all: readonly TokenEvent[], id: string) => all.filter((each) => each.tokenReferenceId === id);
@@ -65,7 +66,7 @@ describe("the store in Redis", () => {
   it("applies one of many at once, and the others as repeats", async () => {
     const command = activation();
     const decisions = await Promise.all(
-      Array.from({ length: 50 }, () => store.apply("T-1", (current) => decideActivation(current, command))),
+      Array.from({ length: 50 }, () => store.apply("T-1", "new", (current) => decideActivation(current, command))),
     );
     expect(decisions.filter(({ kind }) => kind === "change")).to.have.length(1);
     expect(decisions.filter(({ kind }) => kind === "repeat")).to.have.length(49);
@@ -75,7 +76,9 @@ describe("the store in Redis", () => {
   it("loses none of many different ones at once", async () => {
     const times = Array.from({ length: 8 }, (_, i) => 2_000 + i);
     await Promise.all(
-      times.map((activatedS) => store.apply("T-1", (current) => decideActivation(current, activation({ activatedS })))),
+      times.map((activatedS) =>
+        store.apply("T-1", "new", (current) => decideActivation(current, activation({ activatedS }))),
+      ),
     );
     const token = await store.read("T-1");
     expect(token?.version).to.equal(8n);
@@ -84,10 +87,10 @@ describe("the store in Redis", () => {
   });
 
   it("asks Redis once for a new token, once for a repeat, twice for a change", async () => {
-    await store.apply("warm", (current) => decideActivation(current, activation({ reference: "warm" })));
+    await store.apply("warm", "new", (current) => decideActivation(current, activation({ reference: "warm" })));
     const asked = async (activatedS: number): Promise<number> => {
       const before = await commands();
-      await store.apply("T-1", (current) => decideActivation(current, activation({ activatedS })));
+      await store.apply("T-1", "new", (current) => decideActivation(current, activation({ activatedS })));
       return (await commands()) - before - 1; // the script's own GET
     };
     expect(await asked(2_000)).to.equal(1);
@@ -96,17 +99,17 @@ describe("the store in Redis", () => {
   });
 
   it("lists the token under its customer", async () => {
-    await store.apply("T-1", (current) => decideActivation(current, activation({ customerId: "c-1" })));
+    await store.apply("T-1", "new", (current) => decideActivation(current, activation({ customerId: "c-1" })));
     expect(await redis.zrange("customer:c-1", "0", "-1")).to.deep.equal(["T-1"]);
     await redis.del("customer:c-1");
-    await store.apply("T-1", (current) => decideActivation(current, activation({ customerId: "c-1" })));
+    await store.apply("T-1", "new", (current) => decideActivation(current, activation({ customerId: "c-1" })));
     expect(await redis.zrange("customer:c-1", "0", "-1"), "added again by a repeat").to.deep.equal(["T-1"]);
   });
 
   it("gives up after its attempts when others always change the token first", async () => {
     let n = 0;
     const rival = async (current: Parameters<typeof decideActivation>[0]): Promise<Decision> =>
-      store.apply("T-1", (now) => decideActivation(now ?? current, activation({ activatedS: 3_000 + n++ })));
+      store.apply("T-1", "new", (now) => decideActivation(now ?? current, activation({ activatedS: 3_000 + n++ })));
     const impatient = redisTokenStore(redis, durable, { ...options, attempts: 3 });
     await rival(undefined);
     let calls = 0;
@@ -116,7 +119,7 @@ describe("the store in Redis", () => {
       void rival(current);
       return decideActivation(current, activation({ activatedS: 2_000, customerId: "c" }));
     };
-    const error = await impatient.apply("T-1", decide).catch((thrown: unknown) => thrown);
+    const error = await impatient.apply("T-1", "new", decide).catch((thrown: unknown) => thrown);
     expect(error).to.be.instanceOf(StoreError).with.property("trouble", "contention");
     expect(calls).to.equal(3);
   });
@@ -124,7 +127,7 @@ describe("the store in Redis", () => {
   it("writes nothing while Redis does not keep what DURABILITY promises", async () => {
     const weak = redisTokenStore(redis, { reasons: () => ["too weak"], stop: () => {} }, options);
     const error = await weak
-      .apply("T-1", (current) => decideActivation(current, activation()))
+      .apply("T-1", "new", (current) => decideActivation(current, activation()))
       .catch((thrown: unknown) => thrown);
     expect(error).to.be.instanceOf(StoreError).with.property("trouble", "not-durable");
     expect(await redis.dbsize()).to.equal(0);
@@ -133,7 +136,7 @@ describe("the store in Redis", () => {
   it("does not count a write that too few replicas have", async () => {
     const replicated = redisTokenStore(redis, durable, { ...options, durability: durabilityOf("replicated:1") });
     const error = await replicated
-      .apply("T-1", (current) => decideActivation(current, activation()))
+      .apply("T-1", "new", (current) => decideActivation(current, activation()))
       .catch((thrown: unknown) => thrown);
     expect(error).to.be.instanceOf(StoreError).with.property("trouble", "unavailable");
   });
@@ -142,7 +145,7 @@ describe("the store in Redis", () => {
     const own = await startTestRedis(temporaryFolder().path);
     const connection = await own.connect();
     const away = redisTokenStore(connection, durable, options);
-    const record = () => away.apply("T-1", (current) => decideActivation(current, activation()));
+    const record = () => away.apply("T-1", "new", (current) => decideActivation(current, activation()));
     await record();
     await own.kill();
     const error = await record().catch((thrown: unknown) => thrown);
@@ -156,7 +159,7 @@ describe("the store in Redis", () => {
   it("refuses a value that is no token, and does not replace it", async () => {
     await redis.set(tokenKey("T-1"), "not a token");
     const error = await store
-      .apply("T-1", (current) => decideActivation(current, activation()))
+      .apply("T-1", "new", (current) => decideActivation(current, activation()))
       .catch((thrown: unknown) => thrown);
     expect(error).to.be.instanceOf(Error).and.not.instanceOf(StoreError);
     expect(await redis.get(tokenKey("T-1"))).to.equal("not a token");

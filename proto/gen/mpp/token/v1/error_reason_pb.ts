@@ -12,7 +12,7 @@ import { file_alipayplus_dialect_v1_dialect } from "../../../alipayplus/dialect/
  * Describes the file mpp/token/v1/error_reason.proto.
  */
 export const file_mpp_token_v1_error_reason: GenFile = /*@__PURE__*/
-  fileDesc("Ch9tcHAvdG9rZW4vdjEvZXJyb3JfcmVhc29uLnByb3RvEgxtcHAudG9rZW4udjEqrAIKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEiAKHEVSUk9SX1JFQVNPTl9GSUVMRF9WSU9MQVRJT04QARIkCiBFUlJPUl9SRUFTT05fQUNUSVZBVElPTl9DT05GTElDVBACEiAKHEVSUk9SX1JFQVNPTl9DTElFTlRfQ09ORkxJQ1QQAxIgChxFUlJPUl9SRUFTT05fVE9LRU5fTk9UX0ZPVU5EEAQSIgoeRVJST1JfUkVBU09OX1NUT1JFX1VOQVZBSUxBQkxFEAUSIwofRVJST1JfUkVBU09OX0RVUkFCSUxJVFlfTk9UX01FVBAGEhsKF0VSUk9SX1JFQVNPTl9DT05URU5USU9OEAcaDZq1GAl0b2tlbi5tcHBiBnByb3RvMw", [file_alipayplus_dialect_v1_dialect]);
+  fileDesc("Ch9tcHAvdG9rZW4vdjEvZXJyb3JfcmVhc29uLnByb3RvEgxtcHAudG9rZW4udjEq6QUKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEiAKHEVSUk9SX1JFQVNPTl9GSUVMRF9WSU9MQVRJT04QARIkCiBFUlJPUl9SRUFTT05fQUNUSVZBVElPTl9DT05GTElDVBACEiAKHEVSUk9SX1JFQVNPTl9DTElFTlRfQ09ORkxJQ1QQAxIgChxFUlJPUl9SRUFTT05fVE9LRU5fTk9UX0ZPVU5EEAQSIgoeRVJST1JfUkVBU09OX1NUT1JFX1VOQVZBSUxBQkxFEAUSIwofRVJST1JfUkVBU09OX0RVUkFCSUxJVFlfTk9UX01FVBAGEhsKF0VSUk9SX1JFQVNPTl9DT05URU5USU9OEAcSJAogRVJST1JfUkVBU09OX1JFUVVFU1RfSURfQ09ORkxJQ1QQCBIhCh1FUlJPUl9SRUFTT05fVkVSU0lPTl9NSVNNQVRDSBAJEh4KGkVSUk9SX1JFQVNPTl9TVEFURV9GT1JCSURTEAoSIgoeRVJST1JfUkVBU09OX0FMUkVBRFlfU1VTUEVOREVEEAsSKAokRVJST1JfUkVBU09OX05PVF9TVVNQRU5ERURfQllfQ0FMTEVSEAwSHQoZRVJST1JfUkVBU09OX1RPS0VOX0VSQVNFRBANEiMKH0VSUk9SX1JFQVNPTl9QQUdFX1RPS0VOX0lOVkFMSUQQDhIfChtFUlJPUl9SRUFTT05fQ1VSU09SX0lOVkFMSUQQDxIfChtFUlJPUl9SRUFTT05fQ1VSU09SX0VYUElSRUQQEBIiCh5FUlJPUl9SRUFTT05fQ09OU1VNRVJfVE9PX1NMT1cQERIZChVFUlJPUl9SRUFTT05fU1RPUFBJTkcQEhIfChtFUlJPUl9SRUFTT05fTk9fQ0VSVElGSUNBVEUQExIeChpFUlJPUl9SRUFTT05fUklHSFRfTUlTU0lORxAUGg2atRgJdG9rZW4ubXBwYgZwcm90bzM", [file_alipayplus_dialect_v1_dialect]);
 
 /**
  * ErrorReason lists every google.rpc.ErrorInfo.reason of the token service. On the wire a reason is the value's name
@@ -77,6 +77,97 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_CONTENTION = 7;
    */
   CONTENTION = 7,
+
+  /**
+   * ALREADY_EXISTS: this request_id was answered before, for a request with other content.
+   *
+   * @generated from enum value: ERROR_REASON_REQUEST_ID_CONFLICT = 8;
+   */
+  REQUEST_ID_CONFLICT = 8,
+
+  /**
+   * ABORTED: the token's version is not the expected one; metadata `version` is the present one.
+   *
+   * @generated from enum value: ERROR_REASON_VERSION_MISMATCH = 9;
+   */
+  VERSION_MISMATCH = 9,
+
+  /**
+   * FAILED_PRECONDITION: the token's state does not allow the move; metadata `state` is the present one.
+   *
+   * @generated from enum value: ERROR_REASON_STATE_FORBIDS = 10;
+   */
+  STATE_FORBIDS = 10,
+
+  /**
+   * FAILED_PRECONDITION: the token is suspended by this party already.
+   *
+   * @generated from enum value: ERROR_REASON_ALREADY_SUSPENDED = 11;
+   */
+  ALREADY_SUSPENDED = 11,
+
+  /**
+   * FAILED_PRECONDITION: the token is not suspended by this party, so this party cannot resume it.
+   *
+   * @generated from enum value: ERROR_REASON_NOT_SUSPENDED_BY_CALLER = 12;
+   */
+  NOT_SUSPENDED_BY_CALLER = 12,
+
+  /**
+   * NOT_FOUND: the token has no token data: it was erased.
+   *
+   * @generated from enum value: ERROR_REASON_TOKEN_ERASED = 13;
+   */
+  TOKEN_ERASED = 13,
+
+  /**
+   * INVALID_ARGUMENT: the page token is not one of this list; start again without it.
+   *
+   * @generated from enum value: ERROR_REASON_PAGE_TOKEN_INVALID = 14;
+   */
+  PAGE_TOKEN_INVALID = 14,
+
+  /**
+   * INVALID_ARGUMENT: the cursor is not one that this service gave.
+   *
+   * @generated from enum value: ERROR_REASON_CURSOR_INVALID = 15;
+   */
+  CURSOR_INVALID = 15,
+
+  /**
+   * OUT_OF_RANGE: events after the cursor are no longer kept; metadata `oldest_cursor` starts at what is.
+   *
+   * @generated from enum value: ERROR_REASON_CURSOR_EXPIRED = 16;
+   */
+  CURSOR_EXPIRED = 16,
+
+  /**
+   * RESOURCE_EXHAUSTED: the caller took events too slowly; metadata `cursor` goes on where it stopped.
+   *
+   * @generated from enum value: ERROR_REASON_CONSUMER_TOO_SLOW = 17;
+   */
+  CONSUMER_TOO_SLOW = 17,
+
+  /**
+   * UNAVAILABLE: the service is stopping; metadata `cursor` goes on where a stream stopped.
+   *
+   * @generated from enum value: ERROR_REASON_STOPPING = 18;
+   */
+  STOPPING = 18,
+
+  /**
+   * UNAUTHENTICATED: the caller showed no certificate that this service trusts.
+   *
+   * @generated from enum value: ERROR_REASON_NO_CERTIFICATE = 19;
+   */
+  NO_CERTIFICATE = 19,
+
+  /**
+   * PERMISSION_DENIED: the caller has no such right; metadata `right` names it.
+   *
+   * @generated from enum value: ERROR_REASON_RIGHT_MISSING = 20;
+   */
+  RIGHT_MISSING = 20,
 }
 
 /**

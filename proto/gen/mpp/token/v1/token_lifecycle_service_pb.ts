@@ -9,9 +9,13 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import type { Delivery } from "../../../alipayplus/dialect/v1/dialect_pb.js";
 import { file_alipayplus_dialect_v1_dialect } from "../../../alipayplus/dialect/v1/dialect_pb.js";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Outcome, Token, TokenState } from "./token_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Status } from "../../../google/rpc/status_pb.js";
+import { file_google_rpc_status } from "../../../google/rpc/status_pb.js";
+import type { Outcome, Suspender, Token, TokenEvent, TokenEventType, TokenState, UneventfulDelivery } from "./token_pb.js";
 import { file_mpp_token_v1_token } from "./token_pb.js";
-import type { TokenActivation } from "./token_activation_pb.js";
+import type { TokenActivation, TokenData } from "./token_activation_pb.js";
 import { file_mpp_token_v1_token_activation } from "./token_activation_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -19,7 +23,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file mpp/token/v1/token_lifecycle_service.proto.
  */
 export const file_mpp_token_v1_token_lifecycle_service: GenFile = /*@__PURE__*/
-  fileDesc("CiptcHAvdG9rZW4vdjEvdG9rZW5fbGlmZWN5Y2xlX3NlcnZpY2UucHJvdG8SDG1wcC50b2tlbi52MSKPAQoXUmVjb3JkQWN0aXZhdGlvblJlcXVlc3QSOQoKYWN0aXZhdGlvbhgBIAEoCzIdLm1wcC50b2tlbi52MS5Ub2tlbkFjdGl2YXRpb25CBrpIA8gBARI5CghkZWxpdmVyeRgCIAEoCzIfLmFsaXBheXBsdXMuZGlhbGVjdC52MS5EZWxpdmVyeUIGukgDyAEBInwKGFJlY29yZEFjdGl2YXRpb25SZXNwb25zZRImCgdvdXRjb21lGAEgASgOMhUubXBwLnRva2VuLnYxLk91dGNvbWUSJwoFc3RhdGUYAiABKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZRIPCgd2ZXJzaW9uGAMgASgEIjkKD0dldFRva2VuUmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEAiNgoQR2V0VG9rZW5SZXNwb25zZRIiCgV0b2tlbhgBIAEoCzITLm1wcC50b2tlbi52MS5Ub2tlbjL9AQoVVG9rZW5MaWZlY3ljbGVTZXJ2aWNlEpMBChBSZWNvcmRBY3RpdmF0aW9uEiUubXBwLnRva2VuLnYxLlJlY29yZEFjdGl2YXRpb25SZXF1ZXN0GiYubXBwLnRva2VuLnYxLlJlY29yZEFjdGl2YXRpb25SZXNwb25zZSIwkAICirUYKQobdG9rZW5BY3RpdmF0aW9uTm90aWZpY2F0aW9uEgphY3RpdmF0aW9uEk4KCEdldFRva2VuEh0ubXBwLnRva2VuLnYxLkdldFRva2VuUmVxdWVzdBoeLm1wcC50b2tlbi52MS5HZXRUb2tlblJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_alipayplus_dialect_v1_dialect, file_buf_validate_validate, file_mpp_token_v1_token, file_mpp_token_v1_token_activation]);
+  fileDesc("CiptcHAvdG9rZW4vdjEvdG9rZW5fbGlmZWN5Y2xlX3NlcnZpY2UucHJvdG8SDG1wcC50b2tlbi52MSKPAQoXUmVjb3JkQWN0aXZhdGlvblJlcXVlc3QSOQoKYWN0aXZhdGlvbhgBIAEoCzIdLm1wcC50b2tlbi52MS5Ub2tlbkFjdGl2YXRpb25CBrpIA8gBARI5CghkZWxpdmVyeRgCIAEoCzIfLmFsaXBheXBsdXMuZGlhbGVjdC52MS5EZWxpdmVyeUIGukgDyAEBInwKGFJlY29yZEFjdGl2YXRpb25SZXNwb25zZRImCgdvdXRjb21lGAEgASgOMhUubXBwLnRva2VuLnYxLk91dGNvbWUSJwoFc3RhdGUYAiABKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZRIPCgd2ZXJzaW9uGAMgASgEIjkKD0dldFRva2VuUmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEAiNgoQR2V0VG9rZW5SZXNwb25zZRIiCgV0b2tlbhgBIAEoCzITLm1wcC50b2tlbi52MS5Ub2tlbiJJChVCYXRjaEdldFRva2Vuc1JlcXVlc3QSMAoTdG9rZW5fcmVmZXJlbmNlX2lkcxgBIAMoCUITukgQkgENCAEQ9AMiBnIEEAEYQCJJChZCYXRjaEdldFRva2Vuc1Jlc3BvbnNlEi8KBWl0ZW1zGAEgAygLMiAubXBwLnRva2VuLnYxLkJhdGNoR2V0VG9rZW5zSXRlbSKFAQoSQmF0Y2hHZXRUb2tlbnNJdGVtEhoKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCRIkCgV0b2tlbhgCIAEoCzITLm1wcC50b2tlbi52MS5Ub2tlbkgAEiMKBWVycm9yGAMgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQirgEKEUxpc3RUb2tlbnNSZXF1ZXN0Eh8KC2N1c3RvbWVyX2lkGAEgASgJQgq6SAfIAQFyAhhAEjsKBnN0YXRlcxgCIAMoDjIYLm1wcC50b2tlbi52MS5Ub2tlblN0YXRlQhG6SA6SAQsQBCIHggEEEAEgABIdCglwYWdlX3NpemUYAyABKAVCCrpIBxoFGPQDKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAQiUgoSTGlzdFRva2Vuc1Jlc3BvbnNlEiMKBnRva2VucxgBIAMoCzITLm1wcC50b2tlbi52MS5Ub2tlbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiQAoWR2V0VG9rZW5IaXN0b3J5UmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEAi1AEKF0dldFRva2VuSGlzdG9yeVJlc3BvbnNlEiIKBXRva2VuGAEgASgLMhMubXBwLnRva2VuLnYxLlRva2VuEigKBmV2ZW50cxgCIAMoCzIYLm1wcC50b2tlbi52MS5Ub2tlbkV2ZW50EhUKDXN0YXRlX3ZlcnNpb24YAyABKAQSEwoLZXhwbGFuYXRpb24YBCABKAkSPwoVdW5ldmVudGZ1bF9kZWxpdmVyaWVzGAUgAygLMiAubXBwLnRva2VuLnYxLlVuZXZlbnRmdWxEZWxpdmVyeSKiAgoTU3VzcGVuZFRva2VuUmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEASNgoJc3VzcGVuZGVyGAIgASgOMhcubXBwLnRva2VuLnYxLlN1c3BlbmRlckIKukgHggEEEAEgABIbCgZyZWFzb24YAyABKAlCC7pICMgBAXIDGIABEhoKBWFjdG9yGAQgASgJQgu6SAjIAQFyAxiAARI1CgpyZXF1ZXN0X2lkGAUgASgJQiG6SB7IAQFyGTIXXltBLVphLXowLTkuXzotXXsxLDY0fSQSJgoQZXhwZWN0ZWRfdmVyc2lvbhgGIAEoBEIHukgEMgIoAUgAiAEBQhMKEV9leHBlY3RlZF92ZXJzaW9uImIKFFN1c3BlbmRUb2tlblJlc3BvbnNlEicKBXN0YXRlGAEgASgOMhgubXBwLnRva2VuLnYxLlRva2VuU3RhdGUSDwoHdmVyc2lvbhgCIAEoBBIQCghyZXBlYXRlZBgDIAEoCCKhAgoSUmVzdW1lVG9rZW5SZXF1ZXN0EiYKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCUIKukgHyAEBcgIYQBI2CglzdXNwZW5kZXIYAiABKA4yFy5tcHAudG9rZW4udjEuU3VzcGVuZGVyQgq6SAeCAQQQASAAEhsKBnJlYXNvbhgDIAEoCUILukgIyAEBcgMYgAESGgoFYWN0b3IYBCABKAlCC7pICMgBAXIDGIABEjUKCnJlcXVlc3RfaWQYBSABKAlCIbpIHsgBAXIZMhdeW0EtWmEtejAtOS5fOi1dezEsNjR9JBImChBleHBlY3RlZF92ZXJzaW9uGAYgASgEQge6SAQyAigBSACIAQFCEwoRX2V4cGVjdGVkX3ZlcnNpb24iYQoTUmVzdW1lVG9rZW5SZXNwb25zZRInCgVzdGF0ZRgBIAEoDjIYLm1wcC50b2tlbi52MS5Ub2tlblN0YXRlEg8KB3ZlcnNpb24YAiABKAQSEAoIcmVwZWF0ZWQYAyABKAgipQIKFkRlYWN0aXZhdGVUb2tlblJlcXVlc3QSJgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJQgq6SAfIAQFyAhhAEjYKCXN1c3BlbmRlchgCIAEoDjIXLm1wcC50b2tlbi52MS5TdXNwZW5kZXJCCrpIB4IBBBABIAASGwoGcmVhc29uGAMgASgJQgu6SAjIAQFyAxiAARIaCgVhY3RvchgEIAEoCUILukgIyAEBcgMYgAESNQoKcmVxdWVzdF9pZBgFIAEoCUIhukgeyAEBchkyF15bQS1aYS16MC05Ll86LV17MSw2NH0kEiYKEGV4cGVjdGVkX3ZlcnNpb24YBiABKARCB7pIBDICKAFIAIgBAUITChFfZXhwZWN0ZWRfdmVyc2lvbiJlChdEZWFjdGl2YXRlVG9rZW5SZXNwb25zZRInCgVzdGF0ZRgBIAEoDjIYLm1wcC50b2tlbi52MS5Ub2tlblN0YXRlEg8KB3ZlcnNpb24YAiABKAQSEAoIcmVwZWF0ZWQYAyABKAgizwEKF1dhdGNoVG9rZW5FdmVudHNSZXF1ZXN0EhwKBmN1cnNvchgBIAEoCUIKukgHcgUQARiACEgAEhgKDmZyb21fYmVnaW5uaW5nGAIgASgISAASPgoFdHlwZXMYAyADKA4yHC5tcHAudG9rZW4udjEuVG9rZW5FdmVudFR5cGVCEbpIDpIBCxAQIgeCAQQQASAAEiMKC2N1c3RvbWVyX2lkGAQgASgJQgm6SAZyBBABGEBIAYgBAUIHCgVzdGFydEIOCgxfY3VzdG9tZXJfaWQiUwoYV2F0Y2hUb2tlbkV2ZW50c1Jlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubXBwLnRva2VuLnYxLlRva2VuRXZlbnQSDgoGY3Vyc29yGAIgASgJInkKFlJldmVhbFRva2VuRGF0YVJlcXVlc3QSJgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJQgq6SAfIAQFyAhhAEhsKBnJlYXNvbhgCIAEoCUILukgIyAEBcgMYgAESGgoFYWN0b3IYAyABKAlCC7pICMgBAXIDGIABIksKF1JldmVhbFRva2VuRGF0YVJlc3BvbnNlEjAKCnRva2VuX2RhdGEYASABKAsyFy5tcHAudG9rZW4udjEuVG9rZW5EYXRhQgOAAQEidAoRRXJhc2VUb2tlblJlcXVlc3QSJgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJQgq6SAfIAQFyAhhAEhsKBnJlYXNvbhgCIAEoCUILukgIyAEBcgMYgAESGgoFYWN0b3IYAyABKAlCC7pICMgBAXIDGIABIkQKEkVyYXNlVG9rZW5SZXNwb25zZRIuCgplcmFzZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDLZCAoVVG9rZW5MaWZlY3ljbGVTZXJ2aWNlEpMBChBSZWNvcmRBY3RpdmF0aW9uEiUubXBwLnRva2VuLnYxLlJlY29yZEFjdGl2YXRpb25SZXF1ZXN0GiYubXBwLnRva2VuLnYxLlJlY29yZEFjdGl2YXRpb25SZXNwb25zZSIwkAICirUYKQobdG9rZW5BY3RpdmF0aW9uTm90aWZpY2F0aW9uEgphY3RpdmF0aW9uEk4KCEdldFRva2VuEh0ubXBwLnRva2VuLnYxLkdldFRva2VuUmVxdWVzdBoeLm1wcC50b2tlbi52MS5HZXRUb2tlblJlc3BvbnNlIgOQAgESYAoOQmF0Y2hHZXRUb2tlbnMSIy5tcHAudG9rZW4udjEuQmF0Y2hHZXRUb2tlbnNSZXF1ZXN0GiQubXBwLnRva2VuLnYxLkJhdGNoR2V0VG9rZW5zUmVzcG9uc2UiA5ACARJUCgpMaXN0VG9rZW5zEh8ubXBwLnRva2VuLnYxLkxpc3RUb2tlbnNSZXF1ZXN0GiAubXBwLnRva2VuLnYxLkxpc3RUb2tlbnNSZXNwb25zZSIDkAIBEmMKD0dldFRva2VuSGlzdG9yeRIkLm1wcC50b2tlbi52MS5HZXRUb2tlbkhpc3RvcnlSZXF1ZXN0GiUubXBwLnRva2VuLnYxLkdldFRva2VuSGlzdG9yeVJlc3BvbnNlIgOQAgESWgoMU3VzcGVuZFRva2VuEiEubXBwLnRva2VuLnYxLlN1c3BlbmRUb2tlblJlcXVlc3QaIi5tcHAudG9rZW4udjEuU3VzcGVuZFRva2VuUmVzcG9uc2UiA5ACAhJXCgtSZXN1bWVUb2tlbhIgLm1wcC50b2tlbi52MS5SZXN1bWVUb2tlblJlcXVlc3QaIS5tcHAudG9rZW4udjEuUmVzdW1lVG9rZW5SZXNwb25zZSIDkAICEmMKD0RlYWN0aXZhdGVUb2tlbhIkLm1wcC50b2tlbi52MS5EZWFjdGl2YXRlVG9rZW5SZXF1ZXN0GiUubXBwLnRva2VuLnYxLkRlYWN0aXZhdGVUb2tlblJlc3BvbnNlIgOQAgISaAoQV2F0Y2hUb2tlbkV2ZW50cxIlLm1wcC50b2tlbi52MS5XYXRjaFRva2VuRXZlbnRzUmVxdWVzdBomLm1wcC50b2tlbi52MS5XYXRjaFRva2VuRXZlbnRzUmVzcG9uc2UiA5ACATABEmMKD1JldmVhbFRva2VuRGF0YRIkLm1wcC50b2tlbi52MS5SZXZlYWxUb2tlbkRhdGFSZXF1ZXN0GiUubXBwLnRva2VuLnYxLlJldmVhbFRva2VuRGF0YVJlc3BvbnNlIgOQAgESVAoKRXJhc2VUb2tlbhIfLm1wcC50b2tlbi52MS5FcmFzZVRva2VuUmVxdWVzdBogLm1wcC50b2tlbi52MS5FcmFzZVRva2VuUmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_alipayplus_dialect_v1_dialect, file_buf_validate_validate, file_google_protobuf_timestamp, file_google_rpc_status, file_mpp_token_v1_token, file_mpp_token_v1_token_activation]);
 
 /**
  * RecordActivationRequest is an activation and how it arrived.
@@ -127,6 +131,696 @@ export const GetTokenResponseSchema: GenMessage<GetTokenResponse> = /*@__PURE__*
   messageDesc(file_mpp_token_v1_token_lifecycle_service, 3);
 
 /**
+ * BatchGetTokensRequest names up to 500 tokens.
+ *
+ * @generated from message mpp.token.v1.BatchGetTokensRequest
+ */
+export type BatchGetTokensRequest = Message<"mpp.token.v1.BatchGetTokensRequest"> & {
+  /**
+   * The tokens' references, each 1 to 64 characters.
+   *
+   * @generated from field: repeated string token_reference_ids = 1;
+   */
+  tokenReferenceIds: string[];
+};
+
+/**
+ * Describes the message mpp.token.v1.BatchGetTokensRequest.
+ * Use `create(BatchGetTokensRequestSchema)` to create a new message.
+ */
+export const BatchGetTokensRequestSchema: GenMessage<BatchGetTokensRequest> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 4);
+
+/**
+ * BatchGetTokensResponse holds one item for each token asked for, in the order of the request.
+ *
+ * @generated from message mpp.token.v1.BatchGetTokensResponse
+ */
+export type BatchGetTokensResponse = Message<"mpp.token.v1.BatchGetTokensResponse"> & {
+  /**
+   * The items.
+   *
+   * @generated from field: repeated mpp.token.v1.BatchGetTokensItem items = 1;
+   */
+  items: BatchGetTokensItem[];
+};
+
+/**
+ * Describes the message mpp.token.v1.BatchGetTokensResponse.
+ * Use `create(BatchGetTokensResponseSchema)` to create a new message.
+ */
+export const BatchGetTokensResponseSchema: GenMessage<BatchGetTokensResponse> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 5);
+
+/**
+ * BatchGetTokensItem is a token, or why there is none.
+ *
+ * @generated from message mpp.token.v1.BatchGetTokensItem
+ */
+export type BatchGetTokensItem = Message<"mpp.token.v1.BatchGetTokensItem"> & {
+  /**
+   * The reference that was asked for.
+   *
+   * @generated from field: string token_reference_id = 1;
+   */
+  tokenReferenceId: string;
+
+  /**
+   * The outcome for this token.
+   *
+   * @generated from oneof mpp.token.v1.BatchGetTokensItem.result
+   */
+  result: {
+    /**
+     * The token with its token data masked.
+     *
+     * @generated from field: mpp.token.v1.Token token = 2;
+     */
+    value: Token;
+    case: "token";
+  } | {
+    /**
+     * Code, message and google.rpc.ErrorInfo as GetToken would have given them.
+     *
+     * @generated from field: google.rpc.Status error = 3;
+     */
+    value: Status;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message mpp.token.v1.BatchGetTokensItem.
+ * Use `create(BatchGetTokensItemSchema)` to create a new message.
+ */
+export const BatchGetTokensItemSchema: GenMessage<BatchGetTokensItem> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 6);
+
+/**
+ * ListTokensRequest asks for a page of a customer's tokens.
+ *
+ * @generated from message mpp.token.v1.ListTokensRequest
+ */
+export type ListTokensRequest = Message<"mpp.token.v1.ListTokensRequest"> & {
+  /**
+   * The MPP's ID of the customer: 1 to 64 characters.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+
+  /**
+   * Only tokens in one of these states; all when empty.
+   *
+   * @generated from field: repeated mpp.token.v1.TokenState states = 2;
+   */
+  states: TokenState[];
+
+  /**
+   * Most tokens in the page: up to 500; 0 means 50. A page may hold fewer and still have a next one.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before, for the same customer and states; empty for the first page.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message mpp.token.v1.ListTokensRequest.
+ * Use `create(ListTokensRequestSchema)` to create a new message.
+ */
+export const ListTokensRequestSchema: GenMessage<ListTokensRequest> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 7);
+
+/**
+ * ListTokensResponse is a page.
+ *
+ * @generated from message mpp.token.v1.ListTokensResponse
+ */
+export type ListTokensResponse = Message<"mpp.token.v1.ListTokensResponse"> & {
+  /**
+   * The tokens, with their token data masked.
+   *
+   * @generated from field: repeated mpp.token.v1.Token tokens = 1;
+   */
+  tokens: Token[];
+
+  /**
+   * Asks for the next page; empty when this is the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message mpp.token.v1.ListTokensResponse.
+ * Use `create(ListTokensResponseSchema)` to create a new message.
+ */
+export const ListTokensResponseSchema: GenMessage<ListTokensResponse> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 8);
+
+/**
+ * GetTokenHistoryRequest names a token.
+ *
+ * @generated from message mpp.token.v1.GetTokenHistoryRequest
+ */
+export type GetTokenHistoryRequest = Message<"mpp.token.v1.GetTokenHistoryRequest"> & {
+  /**
+   * Unique ID that Alipay+ assigned to the token: 1 to 64 characters.
+   *
+   * @generated from field: string token_reference_id = 1;
+   */
+  tokenReferenceId: string;
+};
+
+/**
+ * Describes the message mpp.token.v1.GetTokenHistoryRequest.
+ * Use `create(GetTokenHistoryRequestSchema)` to create a new message.
+ */
+export const GetTokenHistoryRequestSchema: GenMessage<GetTokenHistoryRequest> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 9);
+
+/**
+ * GetTokenHistoryResponse is the story of a token.
+ *
+ * @generated from message mpp.token.v1.GetTokenHistoryResponse
+ */
+export type GetTokenHistoryResponse = Message<"mpp.token.v1.GetTokenHistoryResponse"> & {
+  /**
+   * The token with its token data masked.
+   *
+   * @generated from field: mpp.token.v1.Token token = 1;
+   */
+  token?: Token | undefined;
+
+  /**
+   * Recorded changes, oldest first: the last 32.
+   *
+   * @generated from field: repeated mpp.token.v1.TokenEvent events = 2;
+   */
+  events: TokenEvent[];
+
+  /**
+   * Version of the event that set the present state. It may be older than the events kept.
+   *
+   * @generated from field: uint64 state_version = 3;
+   */
+  stateVersion: bigint;
+
+  /**
+   * Why the present state holds, in a sentence for people.
+   *
+   * @generated from field: string explanation = 4;
+   */
+  explanation: string;
+
+  /**
+   * Deliveries that changed nothing, newest first: the last 32. Written behind the answer, so the newest may be missing.
+   *
+   * @generated from field: repeated mpp.token.v1.UneventfulDelivery uneventful_deliveries = 5;
+   */
+  uneventfulDeliveries: UneventfulDelivery[];
+};
+
+/**
+ * Describes the message mpp.token.v1.GetTokenHistoryResponse.
+ * Use `create(GetTokenHistoryResponseSchema)` to create a new message.
+ */
+export const GetTokenHistoryResponseSchema: GenMessage<GetTokenHistoryResponse> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 10);
+
+/**
+ * SuspendTokenRequest asks to suspend a token.
+ *
+ * @generated from message mpp.token.v1.SuspendTokenRequest
+ */
+export type SuspendTokenRequest = Message<"mpp.token.v1.SuspendTokenRequest"> & {
+  /**
+   * Unique ID that Alipay+ assigned to the token: 1 to 64 characters.
+   *
+   * @generated from field: string token_reference_id = 1;
+   */
+  tokenReferenceId: string;
+
+  /**
+   * The party that the caller acts as. Which ones it may is part of its rights.
+   *
+   * @generated from field: mpp.token.v1.Suspender suspender = 2;
+   */
+  suspender: Suspender;
+
+  /**
+   * Why: 1 to 128 characters.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * Which person or system acts: 1 to 128 characters.
+   *
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * The caller's ID of this request, unique for the token: 1 to 64 characters of A-Z a-z 0-9 . _ : -
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+
+  /**
+   * When given, the request is refused unless the token has this version.
+   *
+   * @generated from field: optional uint64 expected_version = 6;
+   */
+  expectedVersion?: bigint | undefined;
+};
+
+/**
+ * Describes the message mpp.token.v1.SuspendTokenRequest.
+ * Use `create(SuspendTokenRequestSchema)` to create a new message.
+ */
+export const SuspendTokenRequestSchema: GenMessage<SuspendTokenRequest> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 11);
+
+/**
+ * SuspendTokenResponse says what the request made of the token.
+ *
+ * @generated from message mpp.token.v1.SuspendTokenResponse
+ */
+export type SuspendTokenResponse = Message<"mpp.token.v1.SuspendTokenResponse"> & {
+  /**
+   * State of the token with this request.
+   *
+   * @generated from field: mpp.token.v1.TokenState state = 1;
+   */
+  state: TokenState;
+
+  /**
+   * Version of the token with this request.
+   *
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * True when this request had been answered before.
+   *
+   * @generated from field: bool repeated = 3;
+   */
+  repeated: boolean;
+};
+
+/**
+ * Describes the message mpp.token.v1.SuspendTokenResponse.
+ * Use `create(SuspendTokenResponseSchema)` to create a new message.
+ */
+export const SuspendTokenResponseSchema: GenMessage<SuspendTokenResponse> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 12);
+
+/**
+ * ResumeTokenRequest asks to resume a token.
+ *
+ * @generated from message mpp.token.v1.ResumeTokenRequest
+ */
+export type ResumeTokenRequest = Message<"mpp.token.v1.ResumeTokenRequest"> & {
+  /**
+   * Unique ID that Alipay+ assigned to the token: 1 to 64 characters.
+   *
+   * @generated from field: string token_reference_id = 1;
+   */
+  tokenReferenceId: string;
+
+  /**
+   * The party that the caller acts as. Which ones it may is part of its rights.
+   *
+   * @generated from field: mpp.token.v1.Suspender suspender = 2;
+   */
+  suspender: Suspender;
+
+  /**
+   * Why: 1 to 128 characters.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * Which person or system acts: 1 to 128 characters.
+   *
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * The caller's ID of this request, unique for the token: 1 to 64 characters of A-Z a-z 0-9 . _ : -
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+
+  /**
+   * When given, the request is refused unless the token has this version.
+   *
+   * @generated from field: optional uint64 expected_version = 6;
+   */
+  expectedVersion?: bigint | undefined;
+};
+
+/**
+ * Describes the message mpp.token.v1.ResumeTokenRequest.
+ * Use `create(ResumeTokenRequestSchema)` to create a new message.
+ */
+export const ResumeTokenRequestSchema: GenMessage<ResumeTokenRequest> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 13);
+
+/**
+ * ResumeTokenResponse says what the request made of the token.
+ *
+ * @generated from message mpp.token.v1.ResumeTokenResponse
+ */
+export type ResumeTokenResponse = Message<"mpp.token.v1.ResumeTokenResponse"> & {
+  /**
+   * State of the token with this request.
+   *
+   * @generated from field: mpp.token.v1.TokenState state = 1;
+   */
+  state: TokenState;
+
+  /**
+   * Version of the token with this request.
+   *
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * True when this request had been answered before.
+   *
+   * @generated from field: bool repeated = 3;
+   */
+  repeated: boolean;
+};
+
+/**
+ * Describes the message mpp.token.v1.ResumeTokenResponse.
+ * Use `create(ResumeTokenResponseSchema)` to create a new message.
+ */
+export const ResumeTokenResponseSchema: GenMessage<ResumeTokenResponse> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 14);
+
+/**
+ * DeactivateTokenRequest asks to deactivate a token.
+ *
+ * @generated from message mpp.token.v1.DeactivateTokenRequest
+ */
+export type DeactivateTokenRequest = Message<"mpp.token.v1.DeactivateTokenRequest"> & {
+  /**
+   * Unique ID that Alipay+ assigned to the token: 1 to 64 characters.
+   *
+   * @generated from field: string token_reference_id = 1;
+   */
+  tokenReferenceId: string;
+
+  /**
+   * The party that the caller acts as. Which ones it may is part of its rights.
+   *
+   * @generated from field: mpp.token.v1.Suspender suspender = 2;
+   */
+  suspender: Suspender;
+
+  /**
+   * Why: 1 to 128 characters.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * Which person or system acts: 1 to 128 characters.
+   *
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * The caller's ID of this request, unique for the token: 1 to 64 characters of A-Z a-z 0-9 . _ : -
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+
+  /**
+   * When given, the request is refused unless the token has this version.
+   *
+   * @generated from field: optional uint64 expected_version = 6;
+   */
+  expectedVersion?: bigint | undefined;
+};
+
+/**
+ * Describes the message mpp.token.v1.DeactivateTokenRequest.
+ * Use `create(DeactivateTokenRequestSchema)` to create a new message.
+ */
+export const DeactivateTokenRequestSchema: GenMessage<DeactivateTokenRequest> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 15);
+
+/**
+ * DeactivateTokenResponse says what the request made of the token.
+ *
+ * @generated from message mpp.token.v1.DeactivateTokenResponse
+ */
+export type DeactivateTokenResponse = Message<"mpp.token.v1.DeactivateTokenResponse"> & {
+  /**
+   * State of the token with this request.
+   *
+   * @generated from field: mpp.token.v1.TokenState state = 1;
+   */
+  state: TokenState;
+
+  /**
+   * Version of the token with this request.
+   *
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * True when this request had been answered before.
+   *
+   * @generated from field: bool repeated = 3;
+   */
+  repeated: boolean;
+};
+
+/**
+ * Describes the message mpp.token.v1.DeactivateTokenResponse.
+ * Use `create(DeactivateTokenResponseSchema)` to create a new message.
+ */
+export const DeactivateTokenResponseSchema: GenMessage<DeactivateTokenResponse> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 16);
+
+/**
+ * WatchTokenEventsRequest says where to start and what to leave out.
+ *
+ * @generated from message mpp.token.v1.WatchTokenEventsRequest
+ */
+export type WatchTokenEventsRequest = Message<"mpp.token.v1.WatchTokenEventsRequest"> & {
+  /**
+   * Where to start; from now when nothing is set.
+   *
+   * @generated from oneof mpp.token.v1.WatchTokenEventsRequest.start
+   */
+  start: {
+    /**
+     * Go on behind the event that came with this cursor.
+     *
+     * @generated from field: string cursor = 1;
+     */
+    value: string;
+    case: "cursor";
+  } | {
+    /**
+     * True: from the oldest event that is kept.
+     *
+     * @generated from field: bool from_beginning = 2;
+     */
+    value: boolean;
+    case: "fromBeginning";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Only events of these types; all when empty.
+   *
+   * @generated from field: repeated mpp.token.v1.TokenEventType types = 3;
+   */
+  types: TokenEventType[];
+
+  /**
+   * Only events of tokens of this customer: 1 to 64 characters.
+   *
+   * @generated from field: optional string customer_id = 4;
+   */
+  customerId?: string | undefined;
+};
+
+/**
+ * Describes the message mpp.token.v1.WatchTokenEventsRequest.
+ * Use `create(WatchTokenEventsRequestSchema)` to create a new message.
+ */
+export const WatchTokenEventsRequestSchema: GenMessage<WatchTokenEventsRequest> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 17);
+
+/**
+ * WatchTokenEventsResponse is an event, or a sign of life.
+ *
+ * @generated from message mpp.token.v1.WatchTokenEventsResponse
+ */
+export type WatchTokenEventsResponse = Message<"mpp.token.v1.WatchTokenEventsResponse"> & {
+  /**
+   * The event. Not set: a heartbeat, sent when there was nothing to send for a while.
+   *
+   * @generated from field: mpp.token.v1.TokenEvent event = 1;
+   */
+  event?: TokenEvent | undefined;
+
+  /**
+   * Goes on behind this event. Opaque; survives restarts of both sides.
+   *
+   * @generated from field: string cursor = 2;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message mpp.token.v1.WatchTokenEventsResponse.
+ * Use `create(WatchTokenEventsResponseSchema)` to create a new message.
+ */
+export const WatchTokenEventsResponseSchema: GenMessage<WatchTokenEventsResponse> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 18);
+
+/**
+ * RevealTokenDataRequest names a token and says why its data is needed.
+ *
+ * @generated from message mpp.token.v1.RevealTokenDataRequest
+ */
+export type RevealTokenDataRequest = Message<"mpp.token.v1.RevealTokenDataRequest"> & {
+  /**
+   * Unique ID that Alipay+ assigned to the token: 1 to 64 characters.
+   *
+   * @generated from field: string token_reference_id = 1;
+   */
+  tokenReferenceId: string;
+
+  /**
+   * Why, for the audit log: 1 to 128 characters.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * Which person or system asks, for the audit log: 1 to 128 characters.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+};
+
+/**
+ * Describes the message mpp.token.v1.RevealTokenDataRequest.
+ * Use `create(RevealTokenDataRequestSchema)` to create a new message.
+ */
+export const RevealTokenDataRequestSchema: GenMessage<RevealTokenDataRequest> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 19);
+
+/**
+ * RevealTokenDataResponse is the token data in clear.
+ *
+ * @generated from message mpp.token.v1.RevealTokenDataResponse
+ */
+export type RevealTokenDataResponse = Message<"mpp.token.v1.RevealTokenDataResponse"> & {
+  /**
+   * The token data as it was reported. Secret.
+   *
+   * @generated from field: mpp.token.v1.TokenData token_data = 1;
+   */
+  tokenData?: TokenData | undefined;
+};
+
+/**
+ * Describes the message mpp.token.v1.RevealTokenDataResponse.
+ * Use `create(RevealTokenDataResponseSchema)` to create a new message.
+ */
+export const RevealTokenDataResponseSchema: GenMessage<RevealTokenDataResponse> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 20);
+
+/**
+ * EraseTokenRequest names a token and says why it is erased.
+ *
+ * @generated from message mpp.token.v1.EraseTokenRequest
+ */
+export type EraseTokenRequest = Message<"mpp.token.v1.EraseTokenRequest"> & {
+  /**
+   * Unique ID that Alipay+ assigned to the token: 1 to 64 characters.
+   *
+   * @generated from field: string token_reference_id = 1;
+   */
+  tokenReferenceId: string;
+
+  /**
+   * Why, for the audit log: 1 to 128 characters.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * Which person or system asks, for the audit log: 1 to 128 characters.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+};
+
+/**
+ * Describes the message mpp.token.v1.EraseTokenRequest.
+ * Use `create(EraseTokenRequestSchema)` to create a new message.
+ */
+export const EraseTokenRequestSchema: GenMessage<EraseTokenRequest> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 21);
+
+/**
+ * EraseTokenResponse says when the token was erased.
+ *
+ * @generated from message mpp.token.v1.EraseTokenResponse
+ */
+export type EraseTokenResponse = Message<"mpp.token.v1.EraseTokenResponse"> & {
+  /**
+   * When everything but the tombstone was erased.
+   *
+   * @generated from field: google.protobuf.Timestamp erase_time = 1;
+   */
+  eraseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message mpp.token.v1.EraseTokenResponse.
+ * Use `create(EraseTokenResponseSchema)` to create a new message.
+ */
+export const EraseTokenResponseSchema: GenMessage<EraseTokenResponse> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 22);
+
+/**
  * TokenLifecycleService keeps the state of every token. Every error that it decides carries google.rpc.ErrorInfo with
  * domain token.mpp and a reason of ErrorReason. UNAVAILABLE, ABORTED and DEADLINE_EXCEEDED leave the outcome unknown: call
  * again with the same content, which is safe for every rpc.
@@ -162,6 +856,123 @@ export const TokenLifecycleService: GenService<{
     methodKind: "unary";
     input: typeof GetTokenRequestSchema;
     output: typeof GetTokenResponseSchema;
+  },
+  /**
+   * BatchGetTokens returns up to 500 tokens, each with a status of its own. Safe to repeat.
+   *
+   * Errors: INVALID_ARGUMENT/FIELD_VIOLATION. What goes wrong with one token is that item's status alone.
+   *
+   * @generated from rpc mpp.token.v1.TokenLifecycleService.BatchGetTokens
+   */
+  batchGetTokens: {
+    methodKind: "unary";
+    input: typeof BatchGetTokensRequestSchema;
+    output: typeof BatchGetTokensResponseSchema;
+  },
+  /**
+   * ListTokens returns the tokens of a customer, in pages, ordered by token_reference_id. Safe to repeat.
+   *
+   * Errors: INVALID_ARGUMENT/FIELD_VIOLATION or PAGE_TOKEN_INVALID; UNAVAILABLE/STORE_UNAVAILABLE.
+   *
+   * @generated from rpc mpp.token.v1.TokenLifecycleService.ListTokens
+   */
+  listTokens: {
+    methodKind: "unary";
+    input: typeof ListTokensRequestSchema;
+    output: typeof ListTokensResponseSchema;
+  },
+  /**
+   * GetTokenHistory returns what was recorded about a token, what came and changed nothing, and why the present state
+   * holds. Safe to repeat.
+   *
+   * Errors: as GetToken.
+   *
+   * @generated from rpc mpp.token.v1.TokenLifecycleService.GetTokenHistory
+   */
+  getTokenHistory: {
+    methodKind: "unary";
+    input: typeof GetTokenHistoryRequestSchema;
+    output: typeof GetTokenHistoryResponseSchema;
+  },
+  /**
+   * SuspendToken adds the caller's party to those who hold the token suspended. A repeat (same request_id, same content)
+   * gets the same answer and changes nothing.
+   *
+   * Errors: INVALID_ARGUMENT/FIELD_VIOLATION; NOT_FOUND/TOKEN_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_CONFLICT;
+   * ABORTED/VERSION_MISMATCH or CONTENTION; FAILED_PRECONDITION/STATE_FORBIDS or ALREADY_SUSPENDED;
+   * PERMISSION_DENIED/RIGHT_MISSING for a party that the caller may not act as; UNAVAILABLE as RecordActivation.
+   *
+   * @generated from rpc mpp.token.v1.TokenLifecycleService.SuspendToken
+   */
+  suspendToken: {
+    methodKind: "unary";
+    input: typeof SuspendTokenRequestSchema;
+    output: typeof SuspendTokenResponseSchema;
+  },
+  /**
+   * ResumeToken takes the caller's party from those who hold the token suspended; the token is ACTIVE again when none is
+   * left. A party resumes only what it suspended. A repeat gets the same answer and changes nothing.
+   *
+   * Errors: as SuspendToken, with FAILED_PRECONDITION/NOT_SUSPENDED_BY_CALLER.
+   *
+   * @generated from rpc mpp.token.v1.TokenLifecycleService.ResumeToken
+   */
+  resumeToken: {
+    methodKind: "unary";
+    input: typeof ResumeTokenRequestSchema;
+    output: typeof ResumeTokenResponseSchema;
+  },
+  /**
+   * DeactivateToken ends the token for good. A repeat gets the same answer and changes nothing.
+   *
+   * Errors: as SuspendToken.
+   *
+   * @generated from rpc mpp.token.v1.TokenLifecycleService.DeactivateToken
+   */
+  deactivateToken: {
+    methodKind: "unary";
+    input: typeof DeactivateTokenRequestSchema;
+    output: typeof DeactivateTokenResponseSchema;
+  },
+  /**
+   * WatchTokenEvents streams recorded changes of all tokens: each one at least once, those of a token in order. The stream
+   * has no end; go on with the last cursor when it breaks.
+   *
+   * Errors: INVALID_ARGUMENT/FIELD_VIOLATION or CURSOR_INVALID; OUT_OF_RANGE/CURSOR_EXPIRED;
+   * RESOURCE_EXHAUSTED/CONSUMER_TOO_SLOW; UNAVAILABLE/STOPPING or STORE_UNAVAILABLE.
+   *
+   * @generated from rpc mpp.token.v1.TokenLifecycleService.WatchTokenEvents
+   */
+  watchTokenEvents: {
+    methodKind: "server_streaming";
+    input: typeof WatchTokenEventsRequestSchema;
+    output: typeof WatchTokenEventsResponseSchema;
+  },
+  /**
+   * RevealTokenData returns the token data in clear. Needs the right `reveal`; every call is in the audit log. Safe to
+   * repeat.
+   *
+   * Errors: as GetToken, with NOT_FOUND/TOKEN_ERASED.
+   *
+   * @generated from rpc mpp.token.v1.TokenLifecycleService.RevealTokenData
+   */
+  revealTokenData: {
+    methodKind: "unary";
+    input: typeof RevealTokenDataRequestSchema;
+    output: typeof RevealTokenDataResponseSchema;
+  },
+  /**
+   * EraseToken deactivates a token and removes everything about it but a tombstone that still recognises late repeats.
+   * Needs the right `erase`; every call is in the audit log. A repeat answers OK and changes nothing.
+   *
+   * Errors: as GetToken; ABORTED/CONTENTION.
+   *
+   * @generated from rpc mpp.token.v1.TokenLifecycleService.EraseToken
+   */
+  eraseToken: {
+    methodKind: "unary";
+    input: typeof EraseTokenRequestSchema;
+    output: typeof EraseTokenResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_mpp_token_v1_token_lifecycle_service, 0);

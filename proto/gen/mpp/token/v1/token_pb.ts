@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file mpp/token/v1/token.proto.
  */
 export const file_mpp_token_v1_token: GenFile = /*@__PURE__*/
-  fileDesc("ChhtcHAvdG9rZW4vdjEvdG9rZW4ucHJvdG8SDG1wcC50b2tlbi52MSLhBQoFVG9rZW4SGgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJEicKBXN0YXRlGAIgASgOMhgubXBwLnRva2VuLnYxLlRva2VuU3RhdGUSKwoKc3VzcGVuZGVycxgDIAMoDjIXLm1wcC50b2tlbi52MS5TdXNwZW5kZXISDwoHdmVyc2lvbhgEIAEoBBIuCgpzdGF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljbGllbnRfaWQYBiABKAkSGAoLY3VzdG9tZXJfaWQYByABKAlIAIgBARIWCgl3YWxsZXRfaWQYCCABKAlIAYgBARIfChJ0b2tlbl9yZXF1ZXN0b3JfaWQYCSABKAlIAogBARIeChFzZWN1cmVfZWxlbWVudF9pZBgKIAEoCUgDiAEBEjgKDmFjY291bnRfc291cmNlGAsgASgOMhsubXBwLnRva2VuLnYxLkFjY291bnRTb3VyY2VIBIgBARI4ChRzZXJ2aWNlX3JlcXVlc3RfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASOAoUdG9rZW5fYWN0aXZhdGVkX3RpbWUYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKCnRva2VuX2RhdGEYDiABKAsyHS5tcHAudG9rZW4udjEuTWFza2VkVG9rZW5EYXRhEi8KC2NyZWF0ZV90aW1lGA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCDgoMX2N1c3RvbWVyX2lkQgwKCl93YWxsZXRfaWRCFQoTX3Rva2VuX3JlcXVlc3Rvcl9pZEIUChJfc2VjdXJlX2VsZW1lbnRfaWRCEQoPX2FjY291bnRfc291cmNlIj4KD01hc2tlZFRva2VuRGF0YRINCgV0b2tlbhgBIAEoCRIcChR1bmtub3duX21lbWJlcl9jb3VudBgCIAEoDSKdAwoKVG9rZW5FdmVudBIaChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoBBIqCgR0eXBlGAMgASgOMhwubXBwLnRva2VuLnYxLlRva2VuRXZlbnRUeXBlEiYKB291dGNvbWUYBCABKA4yFS5tcHAudG9rZW4udjEuT3V0Y29tZRIuCgpldmVudF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1yZWNlaXZlZF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCg5wcmV2aW91c19zdGF0ZRgHIAEoDjIYLm1wcC50b2tlbi52MS5Ub2tlblN0YXRlEicKBXN0YXRlGAggASgOMhgubXBwLnRva2VuLnYxLlRva2VuU3RhdGUSEQoJY2xpZW50X2lkGAkgASgJEhMKC2RlbGl2ZXJ5X2lkGAogASgJEhgKC2N1c3RvbWVyX2lkGAsgASgJSACIAQFCDgoMX2N1c3RvbWVyX2lkKpMBCgpUb2tlblN0YXRlEhsKF1RPS0VOX1NUQVRFX1VOU1BFQ0lGSUVEEAASGAoUVE9LRU5fU1RBVEVfSU5BQ1RJVkUQARIWChJUT0tFTl9TVEFURV9BQ1RJVkUQAhIZChVUT0tFTl9TVEFURV9TVVNQRU5ERUQQAxIbChdUT0tFTl9TVEFURV9ERUFDVElWQVRFRBAEKpYBCglTdXNwZW5kZXISGQoVU1VTUEVOREVSX1VOU1BFQ0lGSUVEEAASFAoQU1VTUEVOREVSX0lTU1VFUhABEh0KGVNVU1BFTkRFUl9UT0tFTl9SRVFVRVNUT1IQAhIYChRTVVNQRU5ERVJfQ0FSREhPTERFUhADEh8KG1NVU1BFTkRFUl9NT0JJTEVfUElOX0xPQ0tFRBAEKogBCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABITCg9PVVRDT01FX0FQUExJRUQQARIUChBPVVRDT01FX1JFUEVBVEVEEAISGQoVT1VUQ09NRV9SRUNPUkRFRF9MQVRFEAMSHgoaT1VUQ09NRV9SRUNPUkRFRF9OT19FRkZFQ1QQBCpSCg5Ub2tlbkV2ZW50VHlwZRIgChxUT0tFTl9FVkVOVF9UWVBFX1VOU1BFQ0lGSUVEEAASHgoaVE9LRU5fRVZFTlRfVFlQRV9BQ1RJVkFURUQQAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_mpp_token_v1_token_activation]);
+  fileDesc("ChhtcHAvdG9rZW4vdjEvdG9rZW4ucHJvdG8SDG1wcC50b2tlbi52MSKRBgoFVG9rZW4SGgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJEicKBXN0YXRlGAIgASgOMhgubXBwLnRva2VuLnYxLlRva2VuU3RhdGUSKwoKc3VzcGVuZGVycxgDIAMoDjIXLm1wcC50b2tlbi52MS5TdXNwZW5kZXISDwoHdmVyc2lvbhgEIAEoBBIuCgpzdGF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljbGllbnRfaWQYBiABKAkSGAoLY3VzdG9tZXJfaWQYByABKAlIAIgBARIWCgl3YWxsZXRfaWQYCCABKAlIAYgBARIfChJ0b2tlbl9yZXF1ZXN0b3JfaWQYCSABKAlIAogBARIeChFzZWN1cmVfZWxlbWVudF9pZBgKIAEoCUgDiAEBEjgKDmFjY291bnRfc291cmNlGAsgASgOMhsubXBwLnRva2VuLnYxLkFjY291bnRTb3VyY2VIBIgBARI4ChRzZXJ2aWNlX3JlcXVlc3RfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASOAoUdG9rZW5fYWN0aXZhdGVkX3RpbWUYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKCnRva2VuX2RhdGEYDiABKAsyHS5tcHAudG9rZW4udjEuTWFza2VkVG9rZW5EYXRhEi8KC2NyZWF0ZV90aW1lGA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXJhc2VfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCDgoMX2N1c3RvbWVyX2lkQgwKCl93YWxsZXRfaWRCFQoTX3Rva2VuX3JlcXVlc3Rvcl9pZEIUChJfc2VjdXJlX2VsZW1lbnRfaWRCEQoPX2FjY291bnRfc291cmNlIj4KD01hc2tlZFRva2VuRGF0YRINCgV0b2tlbhgBIAEoCRIcChR1bmtub3duX21lbWJlcl9jb3VudBgCIAEoDSLoAwoKVG9rZW5FdmVudBIaChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoBBIqCgR0eXBlGAMgASgOMhwubXBwLnRva2VuLnYxLlRva2VuRXZlbnRUeXBlEiYKB291dGNvbWUYBCABKA4yFS5tcHAudG9rZW4udjEuT3V0Y29tZRIuCgpldmVudF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1yZWNlaXZlZF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCg5wcmV2aW91c19zdGF0ZRgHIAEoDjIYLm1wcC50b2tlbi52MS5Ub2tlblN0YXRlEicKBXN0YXRlGAggASgOMhgubXBwLnRva2VuLnYxLlRva2VuU3RhdGUSEQoJY2xpZW50X2lkGAkgASgJEhMKC2RlbGl2ZXJ5X2lkGAogASgJEhgKC2N1c3RvbWVyX2lkGAsgASgJSACIAQESKgoJc3VzcGVuZGVyGAwgASgOMhcubXBwLnRva2VuLnYxLlN1c3BlbmRlchIOCgZyZWFzb24YDSABKAkSDQoFYWN0b3IYDiABKAlCDgoMX2N1c3RvbWVyX2lkIs4BChJVbmV2ZW50ZnVsRGVsaXZlcnkSEwoLZGVsaXZlcnlfaWQYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEjEKDXJlY2VpdmVkX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV2ZW50X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3JlZnVzZWRfZm9yGAUgASgJEhgKEGRpZmZlcmluZ19maWVsZHMYBiADKAkqkwEKClRva2VuU3RhdGUSGwoXVE9LRU5fU1RBVEVfVU5TUEVDSUZJRUQQABIYChRUT0tFTl9TVEFURV9JTkFDVElWRRABEhYKElRPS0VOX1NUQVRFX0FDVElWRRACEhkKFVRPS0VOX1NUQVRFX1NVU1BFTkRFRBADEhsKF1RPS0VOX1NUQVRFX0RFQUNUSVZBVEVEEAQqlgEKCVN1c3BlbmRlchIZChVTVVNQRU5ERVJfVU5TUEVDSUZJRUQQABIUChBTVVNQRU5ERVJfSVNTVUVSEAESHQoZU1VTUEVOREVSX1RPS0VOX1JFUVVFU1RPUhACEhgKFFNVU1BFTkRFUl9DQVJESE9MREVSEAMSHwobU1VTUEVOREVSX01PQklMRV9QSU5fTE9DS0VEEAQqiAEKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEhMKD09VVENPTUVfQVBQTElFRBABEhQKEE9VVENPTUVfUkVQRUFURUQQAhIZChVPVVRDT01FX1JFQ09SREVEX0xBVEUQAxIeChpPVVRDT01FX1JFQ09SREVEX05PX0VGRkVDVBAEKs8BCg5Ub2tlbkV2ZW50VHlwZRIgChxUT0tFTl9FVkVOVF9UWVBFX1VOU1BFQ0lGSUVEEAASHgoaVE9LRU5fRVZFTlRfVFlQRV9BQ1RJVkFURUQQARIeChpUT0tFTl9FVkVOVF9UWVBFX1NVU1BFTkRFRBACEhwKGFRPS0VOX0VWRU5UX1RZUEVfUkVTVU1FRBADEiAKHFRPS0VOX0VWRU5UX1RZUEVfREVBQ1RJVkFURUQQBBIbChdUT0tFTl9FVkVOVF9UWVBFX0VSQVNFRBAFYgZwcm90bzM", [file_google_protobuf_timestamp, file_mpp_token_v1_token_activation]);
 
 /**
  * Token is the present state of a token with its token data masked.
@@ -135,6 +135,13 @@ export type Token = Message<"mpp.token.v1.Token"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 16;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * When the token was erased. Everything but its reference, client, state, version and times is gone then.
+   *
+   * @generated from field: google.protobuf.Timestamp erase_time = 17;
+   */
+  eraseTime?: Timestamp | undefined;
 };
 
 /**
@@ -255,6 +262,27 @@ export type TokenEvent = Message<"mpp.token.v1.TokenEvent"> & {
    * @generated from field: optional string customer_id = 11;
    */
   customerId?: string | undefined;
+
+  /**
+   * As which party the caller acted; UNSPECIFIED for an activation.
+   *
+   * @generated from field: mpp.token.v1.Suspender suspender = 12;
+   */
+  suspender: Suspender;
+
+  /**
+   * Why, in the caller's words: at most 128 characters. Empty for an activation.
+   *
+   * @generated from field: string reason = 13;
+   */
+  reason: string;
+
+  /**
+   * Which person or system acted, in the caller's words: at most 128 characters. Empty for an activation.
+   *
+   * @generated from field: string actor = 14;
+   */
+  actor: string;
 };
 
 /**
@@ -263,6 +291,62 @@ export type TokenEvent = Message<"mpp.token.v1.TokenEvent"> & {
  */
 export const TokenEventSchema: GenMessage<TokenEvent> = /*@__PURE__*/
   messageDesc(file_mpp_token_v1_token, 2);
+
+/**
+ * UneventfulDelivery is a delivery that changed nothing: a repeat, or one that was refused.
+ *
+ * @generated from message mpp.token.v1.UneventfulDelivery
+ */
+export type UneventfulDelivery = Message<"mpp.token.v1.UneventfulDelivery"> & {
+  /**
+   * Identifier of the delivery.
+   *
+   * @generated from field: string delivery_id = 1;
+   */
+  deliveryId: string;
+
+  /**
+   * Client-Id that sent it.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * When it was received.
+   *
+   * @generated from field: google.protobuf.Timestamp received_time = 3;
+   */
+  receivedTime?: Timestamp | undefined;
+
+  /**
+   * The event time it reported.
+   *
+   * @generated from field: google.protobuf.Timestamp event_time = 4;
+   */
+  eventTime?: Timestamp | undefined;
+
+  /**
+   * Why it was refused, as a word of ErrorReason; empty for a repeat.
+   *
+   * @generated from field: string refused_for = 5;
+   */
+  refusedFor: string;
+
+  /**
+   * JSON names of the fields that differ from what is on record; empty for a repeat.
+   *
+   * @generated from field: repeated string differing_fields = 6;
+   */
+  differingFields: string[];
+};
+
+/**
+ * Describes the message mpp.token.v1.UneventfulDelivery.
+ * Use `create(UneventfulDeliverySchema)` to create a new message.
+ */
+export const UneventfulDeliverySchema: GenMessage<UneventfulDelivery> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token, 3);
 
 /**
  * TokenState is the state of a token's life cycle. Source: Mastercard token states; transitions stand in docs/architecture.md.
@@ -427,6 +511,34 @@ export enum TokenEventType {
    * @generated from enum value: TOKEN_EVENT_TYPE_ACTIVATED = 1;
    */
   ACTIVATED = 1,
+
+  /**
+   * A party suspended the token.
+   *
+   * @generated from enum value: TOKEN_EVENT_TYPE_SUSPENDED = 2;
+   */
+  SUSPENDED = 2,
+
+  /**
+   * A party resumed the token; it is ACTIVE again when nobody else holds it suspended.
+   *
+   * @generated from enum value: TOKEN_EVENT_TYPE_RESUMED = 3;
+   */
+  RESUMED = 3,
+
+  /**
+   * The token was deactivated for good.
+   *
+   * @generated from enum value: TOKEN_EVENT_TYPE_DEACTIVATED = 4;
+   */
+  DEACTIVATED = 4,
+
+  /**
+   * Everything about the token but a tombstone was erased.
+   *
+   * @generated from enum value: TOKEN_EVENT_TYPE_ERASED = 5;
+   */
+  ERASED = 5,
 }
 
 /**

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file mpp/token/store/v1/stored_token.proto.
  */
 export const file_mpp_token_store_v1_stored_token: GenFile = /*@__PURE__*/
-  fileDesc("CiVtcHAvdG9rZW4vc3RvcmUvdjEvc3RvcmVkX3Rva2VuLnByb3RvEhJtcHAudG9rZW4uc3RvcmUudjEiywQKC1N0b3JlZFRva2VuEhoKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCRIRCgljbGllbnRfaWQYAiABKAkSJwoFc3RhdGUYAyABKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZRIuCgpzdGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGAUgASgEEisKCnN1c3BlbmRlcnMYBiADKA4yFy5tcHAudG9rZW4udjEuU3VzcGVuZGVyEjEKCmFjdGl2YXRpb24YByABKAsyHS5tcHAudG9rZW4udjEuVG9rZW5BY3RpdmF0aW9uEjcKCnRva2VuX2RhdGEYCCABKAsyIy5tcHAudG9rZW4uc3RvcmUudjEuU2VhbGVkVG9rZW5EYXRhEj4KC2FjdGl2YXRpb25zGAkgAygLMikubXBwLnRva2VuLnN0b3JlLnYxLkFjdGl2YXRpb25GaW5nZXJwcmludBI9ChlhY3RpdmF0aW9uc19kcm9wcGVkX3VudGlsGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgdoaXN0b3J5GAsgAygLMhgubXBwLnRva2VuLnYxLlRva2VuRXZlbnQSLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJJCg9TZWFsZWRUb2tlbkRhdGESEwoLa2V5X3ZlcnNpb24YASABKA0SDQoFbm9uY2UYAiABKAwSEgoKY2lwaGVydGV4dBgDIAEoDCKMAQoVQWN0aXZhdGlvbkZpbmdlcnByaW50EjgKFHRva2VuX2FjdGl2YXRlZF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5maWVsZHNfdmVyc2lvbhgCIAEoDRITCgtrZXlfdmVyc2lvbhgDIAEoDRIMCgRtYWNzGAQgASgMYgZwcm90bzM", [file_google_protobuf_timestamp, file_mpp_token_v1_token, file_mpp_token_v1_token_activation]);
+  fileDesc("CiVtcHAvdG9rZW4vc3RvcmUvdjEvc3RvcmVkX3Rva2VuLnByb3RvEhJtcHAudG9rZW4uc3RvcmUudjEi5wUKC1N0b3JlZFRva2VuEhoKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCRIRCgljbGllbnRfaWQYAiABKAkSJwoFc3RhdGUYAyABKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZRIuCgpzdGF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGAUgASgEEisKCnN1c3BlbmRlcnMYBiADKA4yFy5tcHAudG9rZW4udjEuU3VzcGVuZGVyEjEKCmFjdGl2YXRpb24YByABKAsyHS5tcHAudG9rZW4udjEuVG9rZW5BY3RpdmF0aW9uEjcKCnRva2VuX2RhdGEYCCABKAsyIy5tcHAudG9rZW4uc3RvcmUudjEuU2VhbGVkVG9rZW5EYXRhEj4KC2FjdGl2YXRpb25zGAkgAygLMikubXBwLnRva2VuLnN0b3JlLnYxLkFjdGl2YXRpb25GaW5nZXJwcmludBI9ChlhY3RpdmF0aW9uc19kcm9wcGVkX3VudGlsGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgdoaXN0b3J5GAsgAygLMhgubXBwLnRva2VuLnYxLlRva2VuRXZlbnQSLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1zdGF0ZV92ZXJzaW9uGA4gASgEEjUKCHJlcXVlc3RzGA8gAygLMiMubXBwLnRva2VuLnN0b3JlLnYxLkFuc3dlcmVkUmVxdWVzdBIcChRpbmRleGVkX2N1c3RvbWVyX2lkcxgQIAMoCRIuCgplcmFzZV90aW1lGBEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ1Cg9BbnN3ZXJlZFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIUCgxjb250ZW50X2hhc2gYAiABKAwSDwoHdmVyc2lvbhgDIAEoBBInCgVzdGF0ZRgEIAEoDjIYLm1wcC50b2tlbi52MS5Ub2tlblN0YXRlIlsKC0V2ZW50Q3Vyc29yEjQKCXBvc2l0aW9ucxgBIAMoCzIhLm1wcC50b2tlbi5zdG9yZS52MS5FdmVudFBvc2l0aW9uEhYKDmZyb21fYmVnaW5uaW5nGAIgASgIIigKDUV2ZW50UG9zaXRpb24SCgoCbXMYASABKAQSCwoDc2VxGAIgASgEIkkKD1NlYWxlZFRva2VuRGF0YRITCgtrZXlfdmVyc2lvbhgBIAEoDRINCgVub25jZRgCIAEoDBISCgpjaXBoZXJ0ZXh0GAMgASgMIowBChVBY3RpdmF0aW9uRmluZ2VycHJpbnQSOAoUdG9rZW5fYWN0aXZhdGVkX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDmZpZWxkc192ZXJzaW9uGAIgASgNEhMKC2tleV92ZXJzaW9uGAMgASgNEgwKBG1hY3MYBCABKAxiBnByb3RvMw", [file_google_protobuf_timestamp, file_mpp_token_v1_token, file_mpp_token_v1_token_activation]);
 
 /**
  * StoredToken is the whole value of a token's key. Its bytes are what the compare-and-swap compares, so every change
@@ -117,6 +117,34 @@ export type StoredToken = Message<"mpp.token.store.v1.StoredToken"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 13;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * Version of the history entry that set the present state.
+   *
+   * @generated from field: uint64 state_version = 14;
+   */
+  stateVersion: bigint;
+
+  /**
+   * Requests with a request_id that changed the token, oldest first, at most 32.
+   *
+   * @generated from field: repeated mpp.token.store.v1.AnsweredRequest requests = 15;
+   */
+  requests: AnsweredRequest[];
+
+  /**
+   * Every customer the token was ever indexed under.
+   *
+   * @generated from field: repeated string indexed_customer_ids = 16;
+   */
+  indexedCustomerIds: string[];
+
+  /**
+   * When the token was erased; then everything personal above is empty.
+   *
+   * @generated from field: google.protobuf.Timestamp erase_time = 17;
+   */
+  eraseTime?: Timestamp | undefined;
 };
 
 /**
@@ -125,6 +153,104 @@ export type StoredToken = Message<"mpp.token.store.v1.StoredToken"> & {
  */
 export const StoredTokenSchema: GenMessage<StoredToken> = /*@__PURE__*/
   messageDesc(file_mpp_token_store_v1_stored_token, 0);
+
+/**
+ * AnsweredRequest recognises a repeated request and gives its answer again.
+ *
+ * @generated from message mpp.token.store.v1.AnsweredRequest
+ */
+export type AnsweredRequest = Message<"mpp.token.store.v1.AnsweredRequest"> & {
+  /**
+   * The caller's ID of the request.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * First 16 bytes of SHA-256 over the request's content.
+   *
+   * @generated from field: bytes content_hash = 2;
+   */
+  contentHash: Uint8Array;
+
+  /**
+   * Version that the request made.
+   *
+   * @generated from field: uint64 version = 3;
+   */
+  version: bigint;
+
+  /**
+   * State that the request made.
+   *
+   * @generated from field: mpp.token.v1.TokenState state = 4;
+   */
+  state: TokenState;
+};
+
+/**
+ * Describes the message mpp.token.store.v1.AnsweredRequest.
+ * Use `create(AnsweredRequestSchema)` to create a new message.
+ */
+export const AnsweredRequestSchema: GenMessage<AnsweredRequest> = /*@__PURE__*/
+  messageDesc(file_mpp_token_store_v1_stored_token, 1);
+
+/**
+ * EventCursor is how far a reader of the event streams has come.
+ *
+ * @generated from message mpp.token.store.v1.EventCursor
+ */
+export type EventCursor = Message<"mpp.token.store.v1.EventCursor"> & {
+  /**
+   * One position for each partition, in order.
+   *
+   * @generated from field: repeated mpp.token.store.v1.EventPosition positions = 1;
+   */
+  positions: EventPosition[];
+
+  /**
+   * True: the positions are a start, so entries that are gone before the first one are no loss.
+   *
+   * @generated from field: bool from_beginning = 2;
+   */
+  fromBeginning: boolean;
+};
+
+/**
+ * Describes the message mpp.token.store.v1.EventCursor.
+ * Use `create(EventCursorSchema)` to create a new message.
+ */
+export const EventCursorSchema: GenMessage<EventCursor> = /*@__PURE__*/
+  messageDesc(file_mpp_token_store_v1_stored_token, 2);
+
+/**
+ * EventPosition is the ID of a Redis stream entry.
+ *
+ * @generated from message mpp.token.store.v1.EventPosition
+ */
+export type EventPosition = Message<"mpp.token.store.v1.EventPosition"> & {
+  /**
+   * Milliseconds part.
+   *
+   * @generated from field: uint64 ms = 1;
+   */
+  ms: bigint;
+
+  /**
+   * Sequence part.
+   *
+   * @generated from field: uint64 seq = 2;
+   */
+  seq: bigint;
+};
+
+/**
+ * Describes the message mpp.token.store.v1.EventPosition.
+ * Use `create(EventPositionSchema)` to create a new message.
+ */
+export const EventPositionSchema: GenMessage<EventPosition> = /*@__PURE__*/
+  messageDesc(file_mpp_token_store_v1_stored_token, 3);
 
 /**
  * SealedTokenData is a TokenData encrypted with AES-256-GCM, bound to its token by the additional authenticated data.
@@ -159,7 +285,7 @@ export type SealedTokenData = Message<"mpp.token.store.v1.SealedTokenData"> & {
  * Use `create(SealedTokenDataSchema)` to create a new message.
  */
 export const SealedTokenDataSchema: GenMessage<SealedTokenData> = /*@__PURE__*/
-  messageDesc(file_mpp_token_store_v1_stored_token, 1);
+  messageDesc(file_mpp_token_store_v1_stored_token, 4);
 
 /**
  * ActivationFingerprint recognises a repeat of an activation and tells which field another content differs in, without
@@ -202,5 +328,5 @@ export type ActivationFingerprint = Message<"mpp.token.store.v1.ActivationFinger
  * Use `create(ActivationFingerprintSchema)` to create a new message.
  */
 export const ActivationFingerprintSchema: GenMessage<ActivationFingerprint> = /*@__PURE__*/
-  messageDesc(file_mpp_token_store_v1_stored_token, 2);
+  messageDesc(file_mpp_token_store_v1_stored_token, 5);
 

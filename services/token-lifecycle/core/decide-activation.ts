@@ -1,4 +1,4 @@
-// The state machine: what a command makes of a token. Pure; the store swaps in what this decides.
+// The state machine, half one: what an activation makes of a token. Pure; the store swaps in what this decides.
 import { clone, create } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import {
@@ -9,15 +9,9 @@ import {
 } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
 import { ErrorReason } from "../../../proto/gen/mpp/token/v1/error_reason_pb.js";
 import type { TokenActivation, TokenData } from "../../../proto/gen/mpp/token/v1/token_activation_pb.js";
-import {
-  Outcome,
-  type TokenEvent,
-  TokenEventSchema,
-  TokenEventType,
-  TokenState,
-} from "../../../proto/gen/mpp/token/v1/token_pb.js";
+import { Outcome, TokenEventSchema, TokenEventType, TokenState } from "../../../proto/gen/mpp/token/v1/token_pb.js";
 import { differingFields } from "./fingerprint.js";
-import { type Current, compareInstants, orderingTime, sameInstant } from "./token.js";
+import { type Current, compareInstants, type Decision, keepHistory, orderingTime, sameInstant } from "./token.js";
 
 /** An activation that has what validation demands. */
 export type CompleteActivation = TokenActivation & { tokenActivatedTime: Timestamp; tokenData: TokenData };
@@ -39,13 +33,7 @@ export type RecordActivation = {
   readonly futureToleranceS: number;
 };
 
-export type Decision =
-  | { readonly kind: "change"; readonly next: StoredToken; readonly event: TokenEvent }
-  | { readonly kind: "repeat"; readonly token: StoredToken }
-  | { readonly kind: "refuse"; readonly reason: ErrorReason; readonly fields: readonly string[] };
-
-/** How many history entries and activations a token keeps. */
-export const historyLimit = 32;
+/** How many activations a token remembers by their fingerprint; the one of the oldest time is forgotten first. */
 export const activationsLimit = 32;
 
 // What newer news of an activation does to each state. An activation lifts no suspension, and nothing revives the dead.
@@ -61,16 +49,18 @@ const activated: Readonly<Record<TokenState, { state: TokenState; outcome: Outco
 export function decideActivation(current: Current, command: RecordActivation): Decision {
   const { activation, clientId } = command;
   if (current && current.clientId !== clientId)
-    return { kind: "refuse", reason: ErrorReason.CLIENT_CONFLICT, fields: [] };
+    return { kind: "refuse", reason: ErrorReason.CLIENT_CONFLICT, fields: [], token: current };
 
   const recorded = current?.activations.find((each) =>
     sameInstant(each.tokenActivatedTime, activation.tokenActivatedTime),
   );
+  // A tombstone has no contents left to compare.
+  if (current?.eraseTime && recorded) return { kind: "repeat", token: current };
   if (current && recorded) {
     const fields = differingFields(recorded, command.fingerprintLike(recorded));
     return fields.length === 0
       ? { kind: "repeat", token: current }
-      : { kind: "refuse", reason: ErrorReason.ACTIVATION_CONFLICT, fields };
+      : { kind: "refuse", reason: ErrorReason.ACTIVATION_CONFLICT, fields, token: current };
   }
   // Too old to be compared, and older than what counts: it was recorded, or has nothing to say.
   if (
@@ -96,10 +86,14 @@ export function decideActivation(current: Current, command: RecordActivation): D
   next.updateTime = command.now;
   if (outcome === Outcome.APPLIED) {
     next.stateTime = ordering;
+    next.stateVersion = next.version;
     next.activation = withoutTokenData(activation);
     next.tokenData = command.tokenData;
+    const { customerId } = activation;
+    if (customerId !== undefined && !next.indexedCustomerIds.includes(customerId))
+      next.indexedCustomerIds.push(customerId);
   }
-  keepActivation(next, command.fingerprint);
+  keepActivation(next, next.eraseTime ? withoutMacs(command.fingerprint) : command.fingerprint);
 
   const event = create(TokenEventSchema, {
     tokenReferenceId: next.tokenReferenceId,
@@ -122,16 +116,14 @@ function withoutTokenData({ tokenData: _secret, ...open }: CompleteActivation): 
   return open;
 }
 
+const withoutMacs = (fingerprint: ActivationFingerprint): ActivationFingerprint => ({
+  ...fingerprint,
+  macs: new Uint8Array(),
+});
+
 function keepActivation(token: StoredToken, fingerprint: ActivationFingerprint): void {
   token.activations.push(fingerprint);
   token.activations.sort((a, b) => compareInstants(a.tokenActivatedTime, b.tokenActivatedTime));
   for (const dropped of token.activations.splice(0, token.activations.length - activationsLimit))
     if (dropped.tokenActivatedTime) token.activationsDroppedUntil = dropped.tokenActivatedTime;
-}
-
-function keepHistory(token: StoredToken, event: TokenEvent): void {
-  const entry = { ...event, tokenReferenceId: "" };
-  delete entry.customerId;
-  token.history.push(entry);
-  token.history.splice(0, token.history.length - historyLimit);
 }

@@ -1,0 +1,90 @@
+// A port that speaks HTTP/1.1 and HTTP/2 side by side: in plain, where the first bytes tell, or over TLS, where ALPN does.
+import * as http from "node:http";
+import * as http2 from "node:http2";
+import * as net from "node:net";
+import type { TlsFiles } from "../tls-files.js";
+
+/** Handles a request of either version; what connectNodeAdapter returns. */
+export type Handler = (
+  request: http.IncomingMessage | http2.Http2ServerRequest,
+  response: http.ServerResponse | http2.Http2ServerResponse,
+) => void;
+
+export type Door = {
+  readonly server: net.Server;
+  /** Uses new certificate files for new connections. */
+  readonly renew: (files: TlsFiles) => void;
+  /** Takes no new connection and no new call, and resolves when the last connection is gone. */
+  readonly close: () => Promise<void>;
+  /** Ends the connections that are left. */
+  readonly destroy: () => void;
+};
+
+/** Time for a connection to say which protocol it speaks, in milliseconds. */
+const firstBytesMs = 10_000;
+const settings = { maxConcurrentStreams: 1000 };
+
+export function createDoor(handler: Handler, tls: TlsFiles | undefined): Door {
+  const sessions = new Set<http2.ServerHttp2Session>();
+  const sockets = new Set<net.Socket>();
+  const http1 = http.createServer(handler);
+  const secure = tls && http2.createSecureServer({ ...secureOptions(tls), settings }, handler);
+  const h2 = secure ?? http2.createServer({ settings }, handler);
+  h2.on("session", (session: http2.ServerHttp2Session) => {
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+  });
+  // A peer that goes away in the middle of a call is its own affair.
+  h2.on("sessionError", () => {});
+  const server: net.Server = secure ?? net.createServer((socket) => routeByFirstBytes(socket, http1, h2));
+  server.on("connection", (socket: net.Socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+  });
+  return {
+    server,
+    renew(files) {
+      secure?.setSecureContext(files);
+    },
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      for (const session of sessions) session.close();
+      // HTTP/1.1 connections that finish a call now would otherwise idle for a while.
+      const idle = setInterval(() => http1.closeIdleConnections(), 50);
+      http1.closeIdleConnections();
+      await closed;
+      clearInterval(idle);
+    },
+    destroy() {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+// A caller without a good certificate is let in as far as an answer that says so.
+const secureOptions = (files: TlsFiles): http2.SecureServerOptions => ({
+  ...files,
+  allowHTTP1: true,
+  requestCert: true,
+  rejectUnauthorized: false,
+  minVersion: "TLSv1.2",
+});
+
+/** HTTP/2 with prior knowledge starts with "PRI"; nothing in HTTP/1.1 does. */
+function routeByFirstBytes(socket: net.Socket, http1: http.Server, h2c: net.Server): void {
+  let head = Buffer.alloc(0);
+  const timer = setTimeout(() => socket.destroy(), firstBytesMs);
+  socket.once("close", () => clearTimeout(timer));
+  const onData = (chunk: Buffer): void => {
+    head = Buffer.concat([head, chunk]);
+    if (head.length < 3) return;
+    clearTimeout(timer);
+    socket.off("data", onData);
+    socket.pause();
+    socket.unshift(head);
+    (head.subarray(0, 3).toString("latin1") === "PRI" ? h2c : http1).emit("connection", socket);
+    process.nextTick(() => socket.resume());
+  };
+  socket.on("data", onData);
+}

@@ -1,0 +1,330 @@
+// The event streams as watchers see them: one reader at the head for all, and each watcher at its own pace behind it.
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type EventCursor, EventCursorSchema } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
+import { ErrorReason } from "../../../proto/gen/mpp/token/v1/error_reason_pb.js";
+import { type TokenEvent, TokenEventSchema } from "../../../proto/gen/mpp/token/v1/token_pb.js";
+import { eventsKey, partitions } from "./keys.js";
+import type { RedisClient } from "./redis.js";
+
+/** The ID of a stream entry, comparable. */
+type Position = { readonly ms: bigint; readonly seq: bigint };
+type Entry = { readonly position: Position; readonly event: TokenEvent };
+
+export type WatchStart =
+  | { readonly at: "now" }
+  | { readonly at: "beginning" }
+  | { readonly at: "cursor"; readonly cursor: string };
+
+/** An event, or a sign that there was none for a while; with the cursor that goes on behind it. */
+export type FeedItem = { readonly event: TokenEvent | undefined; readonly cursor: string };
+
+export class FeedError extends Error {
+  constructor(
+    readonly reason:
+      | ErrorReason.CURSOR_INVALID
+      | ErrorReason.CURSOR_EXPIRED
+      | ErrorReason.CONSUMER_TOO_SLOW
+      | ErrorReason.STOPPING,
+    message: string,
+    /** Where to go on, where that makes sense. */
+    readonly cursor?: string,
+  ) {
+    super(message);
+  }
+}
+
+export type EventFeed = {
+  /** Events behind the start, each at least once, those of a token in order. Ends when `signal` aborts. */
+  readonly watch: (
+    start: WatchStart,
+    wants: (event: TokenEvent) => boolean,
+    signal: AbortSignal,
+  ) => AsyncGenerator<FeedItem>;
+  /** How many watchers there are. */
+  readonly watchers: () => number;
+  /** Ends every watch with STOPPING. */
+  readonly stop: () => void;
+};
+
+export type FeedOptions = {
+  readonly heartbeatMs: number;
+  /** How long a watcher may take for one event before it is too slow. */
+  readonly stallMs: number;
+  /** Entries that each partition keeps in memory for watchers near the head. */
+  readonly recent: number;
+};
+
+/** Entries that one read takes from one partition. */
+const readCount = 200;
+const zero: Position = { ms: 0n, seq: 0n };
+
+/** `head` blocks while it waits for entries, so it must be a connection of its own; `reader` serves watchers behind. */
+export function createEventFeed(head: RedisClient, reader: RedisClient, options: FeedOptions): EventFeed {
+  // Entries near the head, oldest first, and how far the head has come, for each partition.
+  const recent: Entry[][] = Array.from({ length: partitions }, () => []);
+  const reached: Position[] = Array.from({ length: partitions }, () => zero);
+  // Position before the oldest entry of `recent`: entries behind it are all in memory.
+  const coveredFrom: (Position | undefined)[] = Array.from({ length: partitions }, () => undefined);
+  const waiting = new Set<() => void>();
+  let watcherCount = 0;
+  let stopped = false;
+
+  // Counts what the head brought, so that a watcher does not sleep over news that came while it was looking elsewhere.
+  let news = 0;
+
+  const wakeAll = (): void => {
+    news += 1;
+    for (const wake of [...waiting]) wake();
+  };
+
+  async function followHead(): Promise<void> {
+    while (!stopped) {
+      try {
+        if (head.status !== "ready") throw new Error("not connected");
+        for (const partition of partitionNumbers)
+          if (coveredFrom[partition] === undefined) {
+            const last = await lastPosition(head, partition);
+            coveredFrom[partition] = last;
+            reached[partition] = last;
+          }
+        await readHead();
+      } catch {
+        await pause(100);
+      }
+    }
+  }
+
+  async function readHead(): Promise<void> {
+    const ids = partitionNumbers.map((partition) => textOf(reached[partition] ?? zero));
+    const replies = await head.xreadBuffer(
+      "COUNT",
+      1_000,
+      "BLOCK",
+      500,
+      "STREAMS",
+      ...partitionNumbers.map(eventsKey),
+      ...ids,
+    );
+    for (const [key, entries] of (replies ?? []) as [Buffer, RawEntry[]][]) {
+      const partition = partitionNumbers.find((each) => eventsKey(each) === key.toString());
+      if (partition === undefined) continue;
+      const kept = recent[partition] ?? [];
+      for (const raw of entries) {
+        const entry = entryOf(raw);
+        reached[partition] = positionOf(raw[0].toString());
+        if (entry) kept.push(entry);
+      }
+      for (const dropped of kept.splice(0, kept.length - options.recent)) coveredFrom[partition] = dropped.position;
+    }
+    if (replies) wakeAll();
+  }
+  void followHead();
+
+  /** The next entries of a partition behind a position, from memory where that has them. */
+  async function nextEntries(
+    partition: number,
+    behind: Position,
+    isStart: boolean,
+  ): Promise<{ entries: Entry[]; upTo: Position }> {
+    const covered = coveredFrom[partition];
+    const end = reached[partition] ?? zero;
+    if (covered !== undefined && compare(behind, covered) >= 0) {
+      const kept = recent[partition] ?? [];
+      // Most watchers are near the head, so the search starts there.
+      const known = kept.findLastIndex(({ position }) => compare(position, behind) <= 0);
+      const entries = kept.slice(known + 1, known + 1 + readCount);
+      return { entries, upTo: entries.at(-1)?.position ?? max(behind, end) };
+    }
+    const [info, raws] = await Promise.all([
+      streamInfo(reader, partition),
+      reader.xrangeBuffer(eventsKey(partition), `(${textOf(behind)}`, "+", "COUNT", readCount) as Promise<RawEntry[]>,
+    ]);
+    // Trimming takes from the oldest end, so nothing is missing behind a position that is still kept or newer.
+    if (!isStart && compare(behind, info.first) < 0 && compare(behind, info.lastDeleted) < 0)
+      throw new FeedError(ErrorReason.CURSOR_EXPIRED, "events after the cursor are no longer kept");
+    const last = raws.at(-1);
+    return {
+      entries: raws.flatMap((raw) => entryOf(raw) ?? []),
+      upTo: last ? positionOf(last[0].toString()) : max(behind, end),
+    };
+  }
+
+  async function* watch(
+    start: WatchStart,
+    wants: (event: TokenEvent) => boolean,
+    signal: AbortSignal,
+  ): AsyncGenerator<FeedItem> {
+    const { positions, isStart } = await startPositions(start);
+    const cursor = (): string => cursorText(positions);
+    const expired = (error: unknown): unknown =>
+      error instanceof FeedError && error.reason === ErrorReason.CURSOR_EXPIRED
+        ? new FeedError(
+            error.reason,
+            error.message,
+            cursorText(
+              partitionNumbers.map(() => zero),
+              true,
+            ),
+          )
+        : error;
+    watcherCount += 1;
+    let quietSince = Date.now();
+    try {
+      while (!signal.aborted) {
+        if (stopped) throw new FeedError(ErrorReason.STOPPING, "the service is stopping", cursor());
+        let moved = false;
+        const newsSeen = news;
+        for (const partition of partitionNumbers) {
+          const behind = positions[partition] ?? zero;
+          if (coveredFrom[partition] !== undefined && compare(behind, reached[partition] ?? zero) >= 0) continue;
+          const { entries, upTo } = await nextEntries(partition, behind, isStart[partition] ?? false);
+          moved ||= compare(upTo, behind) > 0;
+          for (const { position, event } of entries) {
+            positions[partition] = position;
+            isStart[partition] = false;
+            if (!wants(event)) continue;
+            const offered = Date.now();
+            yield { event, cursor: cursor() };
+            quietSince = Date.now();
+            if (stopped) throw new FeedError(ErrorReason.STOPPING, "the service is stopping", cursor());
+            if (quietSince - offered > options.stallMs)
+              throw new FeedError(ErrorReason.CONSUMER_TOO_SLOW, "events were taken too slowly", cursor());
+            if (signal.aborted) return;
+          }
+          if (compare(upTo, behind) > 0) {
+            positions[partition] = upTo;
+            isStart[partition] = false;
+          }
+        }
+        const left = quietSince + options.heartbeatMs - Date.now();
+        if (left <= 0) {
+          yield { event: undefined, cursor: cursor() };
+          quietSince = Date.now();
+        } else if (!moved && newsSeen === news) await sleepUntilNews(left, signal);
+      }
+    } catch (error) {
+      throw expired(error);
+    } finally {
+      watcherCount -= 1;
+    }
+  }
+
+  function sleepUntilNews(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        waiting.delete(wake);
+        signal.removeEventListener("abort", wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, ms);
+      waiting.add(wake);
+      signal.addEventListener("abort", wake);
+      if (stopped || signal.aborted) wake();
+    });
+  }
+
+  /** Where each partition starts, and whether that is a start: then nothing can be missing before the first entry. */
+  async function startPositions(start: WatchStart): Promise<{ positions: Position[]; isStart: boolean[] }> {
+    const all = (value: boolean): boolean[] => partitionNumbers.map(() => value);
+    switch (start.at) {
+      case "now":
+        return {
+          positions: await Promise.all(partitionNumbers.map((each) => lastPosition(reader, each))),
+          isStart: all(true),
+        };
+      case "beginning":
+        return { positions: partitionNumbers.map(() => zero), isStart: all(true) };
+      case "cursor": {
+        const { positions, fromBeginning } = parseCursor(start.cursor);
+        return { positions, isStart: all(fromBeginning) };
+      }
+    }
+  }
+
+  return {
+    watch,
+    watchers: () => watcherCount,
+    stop() {
+      stopped = true;
+      wakeAll();
+    },
+  };
+}
+
+/** Drops events older than an instant, roughly: whole nodes of the stream at a time, so it never stalls Redis. */
+export async function trimEvents(redis: RedisClient, beforeMs: number): Promise<void> {
+  for (const partition of partitionNumbers) await redis.xtrim(eventsKey(partition), "MINID", "~", `${beforeMs}-0`);
+}
+
+const partitionNumbers = Array.from({ length: partitions }, (_, partition) => partition);
+
+type RawEntry = [id: Buffer, fields: Buffer[]];
+
+/** Undefined for an entry that is no event of ours. */
+function entryOf([id, fields]: RawEntry): Entry | undefined {
+  const [, bytes] = fields;
+  return bytes && { position: positionOf(id.toString()), event: fromBinary(TokenEventSchema, bytes) };
+}
+
+function positionOf(text: string): Position {
+  const [ms = "0", seq = "0"] = text.split("-");
+  return { ms: BigInt(ms), seq: BigInt(seq) };
+}
+
+const textOf = ({ ms, seq }: Position): string => `${ms}-${seq}`;
+const max = (a: Position, b: Position): Position => (compare(a, b) >= 0 ? a : b);
+
+function compare(a: Position, b: Position): number {
+  if (a.ms !== b.ms) return a.ms < b.ms ? -1 : 1;
+  return a.seq === b.seq ? 0 : a.seq < b.seq ? -1 : 1;
+}
+
+async function lastPosition(redis: RedisClient, partition: number): Promise<Position> {
+  return (await streamInfo(redis, partition)).last;
+}
+
+type StreamInfo = { readonly first: Position; readonly last: Position; readonly lastDeleted: Position };
+
+async function streamInfo(redis: RedisClient, partition: number): Promise<StreamInfo> {
+  const reply = (await redis.xinfo("STREAM", eventsKey(partition)).catch((error: Error) => {
+    if (error.message.includes("no such key")) return [];
+    throw error;
+  })) as unknown[];
+  const facts = new Map<string, unknown>();
+  for (let i = 0; i + 1 < reply.length; i += 2) facts.set(String(reply[i]), reply[i + 1]);
+  const first = facts.get("first-entry");
+  const last = positionOf(String(facts.get("last-generated-id") ?? "0-0"));
+  return {
+    // An empty stream keeps nothing up to its last ID.
+    first: Array.isArray(first) ? positionOf(String(first[0])) : last,
+    last,
+    // Redis 6 does not tell: then whatever is gone may have been news.
+    lastDeleted: facts.has("max-deleted-entry-id") ? positionOf(String(facts.get("max-deleted-entry-id"))) : last,
+  };
+}
+
+function cursorText(positions: readonly Position[], fromBeginning = false): string {
+  const message = create(EventCursorSchema, {
+    positions: positions.map(({ ms, seq }) => ({ ms, seq })),
+    fromBeginning,
+  });
+  return Buffer.from(toBinary(EventCursorSchema, message)).toString("base64url");
+}
+
+function parseCursor(text: string): { positions: Position[]; fromBeginning: boolean } {
+  let cursor: EventCursor;
+  try {
+    cursor = fromBinary(EventCursorSchema, Buffer.from(text, "base64url"));
+  } catch {
+    throw new FeedError(ErrorReason.CURSOR_INVALID, "this is no cursor of this service");
+  }
+  if (cursor.positions.length !== partitions || cursor.$unknown !== undefined)
+    throw new FeedError(ErrorReason.CURSOR_INVALID, "this is no cursor of this service");
+  return {
+    positions: cursor.positions.map(({ ms, seq }) => ({ ms, seq })),
+    fromBeginning: cursor.fromBeginning,
+  };
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
