@@ -1,6 +1,7 @@
 // The service's port: which rpcs it answers, and what stands before them: who is calling, until when, and is it legal?
 import { setMaxListeners } from "node:events";
 import type { Socket } from "node:net";
+import { createRegistry } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { limitingTime } from "../../lib/rpc/deadline.js";
@@ -57,6 +58,8 @@ export function createTokenServer(options: ServerOptions): TokenServer {
       addReflection(router, [TokenLifecycleService, Health], [file_google_rpc_error_details]);
     },
     readMaxBytes,
+    // A status inside a message holds its details as Any.
+    jsonOptions: { registry: createRegistry(file_google_rpc_error_details) },
     shutdownSignal: shutdown.signal,
     contextValues(request) {
       const socket: Socket | undefined = "stream" in request ? request.stream.session?.socket : request.socket;

@@ -165,12 +165,20 @@ function pageStart(request: ListTokensRequest): string {
 /** Why the present state holds, in a sentence. */
 function explanationOf(stored: StoredToken): string {
   const state = TokenStateSchema.value[stored.state]?.localName ?? "";
-  const setter = stored.history.find(({ version }) => version === stored.stateVersion);
-  if (setter === undefined) return `${state} since version ${stored.stateVersion}, which is no longer kept.`;
-  const later = stored.history.filter(({ version }) => version > stored.stateVersion);
-  const without =
-    later.length === 0 ? "" : ` ${later.length} later report(s) changed nothing: ${later.map(whyNot).join("; ")}.`;
-  return `${state} because version ${setter.version} ${deedOf(setter)}.${holders(stored)}${without}`;
+  const setters =
+    stored.state === TokenState.SUSPENDED
+      ? stored.suspenders.map((suspender) =>
+          stored.history.findLast((event) => event.type === TokenEventType.SUSPENDED && event.suspender === suspender),
+        )
+      : [stored.history.find(({ version }) => version === stored.stateVersion)];
+  const deeds = setters.map((event) =>
+    event ? `version ${event.version} ${deedOf(event)}` : "of a version no longer kept",
+  );
+  const idle = stored.history.filter(
+    ({ version, outcome }) => version > stored.stateVersion && outcome !== Outcome.APPLIED,
+  );
+  const because = `${state} because ${deeds.join(" and ")}.`;
+  return idle.length === 0 ? because : `${because} Changed nothing: ${idle.map(whyNot).join("; ")}.`;
 }
 
 function deedOf(event: TokenEvent): string {
@@ -195,10 +203,4 @@ function whyNot({ version, outcome }: TokenEvent): string {
   return outcome === Outcome.RECORDED_LATE
     ? `version ${version} is older by its event time`
     : `version ${version} does not move a token out of this state`;
-}
-
-function holders({ state, suspenders }: StoredToken): string {
-  if (state !== TokenState.SUSPENDED) return "";
-  const names = suspenders.map((each) => SuspenderSchema.value[each]?.localName ?? "");
-  return ` It is held suspended by ${names.join(", ")}.`;
 }
