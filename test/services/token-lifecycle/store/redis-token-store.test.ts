@@ -4,12 +4,12 @@ import fc from "fast-check";
 import { type TokenEvent, TokenEventSchema } from "../../../../proto/gen/mpp/token/v1/token_pb.js";
 import { decideActivation } from "../../../../services/token-lifecycle/core/decide-activation.js";
 import { StoreError, type TokenStore } from "../../../../services/token-lifecycle/core/ports.js";
-import type { Decision } from "../../../../services/token-lifecycle/core/token.js";
+import type { Current, Decision } from "../../../../services/token-lifecycle/core/token.js";
 import { durabilityOf } from "../../../../services/token-lifecycle/store/durability.js";
 import { eventsKey, partitions, tokenKey } from "../../../../services/token-lifecycle/store/keys.js";
 import type { RedisClient } from "../../../../services/token-lifecycle/store/redis.js";
 import { redisTokenStore } from "../../../../services/token-lifecycle/store/redis-token-store.js";
-import { activation, anyActivation } from "../../../support/commands.js";
+import { activation, anyCommand } from "../../../support/commands.js";
 import { memoryStore } from "../../../support/memory-store.js";
 import { startTestRedis, type TestRedis, temporaryFolder } from "../../../support/processes.js";
 
@@ -44,22 +44,41 @@ describe("the store in Redis", () => {
     return [...stats.matchAll(/cmdstat_(?:evalsha|eval|get):calls=(\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
   };
 
-  it("agrees with a model on every sequence of activations", async () => {
+  const byToken = (all: readonly TokenEvent[], id: string) => all.filter((each) => each.tokenReferenceId === id);
+
+  it("agrees with a model on every sequence of commands", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(anyActivation, { maxLength: 12 }), async (sequence) => {
+      fc.asyncProperty(fc.array(anyCommand, { maxLength: 16 }), async (sequence) => {
         await redis.flushall();
         const model = memoryStore();
-        for (const command of sequence) {
-          const id = command.activation.tokenReferenceId;
-          const decide = (current: Parameters<typeof decideActivation>[0]) => decideActivation(current, command);
-          expect(await store.apply(id, "new", decide)).to.deep.equal(await model.apply(id, "new", decide));
-          expect(await store.read(id)).to.deep.equal(await model.read(id));
+        for (const { reference, bet, decide } of sequence) {
+          expect(await store.apply(reference, bet, decide)).to.deep.equal(await model.apply(reference, bet, decide));
+          expect(await store.read(reference)).to.deep.equal(await model.read(reference));
         }
-        const byToken = (all: readonly TokenEvent[], id: string) => all.filter((each) => each.tokenReferenceId === id);
         const stored = await events();
         for (const id of ["T-1", "T-2"]) expect(byToken(stored, id)).to.deep.equal(byToken(model.events, id));
       }),
-      { numRuns: 30 },
+      { numRuns: 60 },
+    );
+  });
+
+  it("ends, whatever came at once, as the same changes do one after the other", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyCommand, { minLength: 2, maxLength: 8 }), async (commands) => {
+        await redis.flushall();
+        const changes: { version: bigint; reference: string; decide: (current: Current) => Decision }[] = [];
+        await Promise.all(
+          commands.map(async ({ reference, bet, decide }) => {
+            const decision = await store.apply(reference, bet, decide);
+            if (decision.kind === "change") changes.push({ version: decision.next.version, reference, decide });
+          }),
+        );
+        const model = memoryStore();
+        changes.sort((a, b) => Number(a.version - b.version));
+        for (const { reference, decide } of changes) await model.apply(reference, "new", decide);
+        for (const id of ["T-1", "T-2"]) expect(await store.read(id)).to.deep.equal(await model.read(id));
+      }),
+      { numRuns: 60 },
     );
   });
 
