@@ -1,6 +1,6 @@
 // The settings of the gateway. The only file here that knows their names.
 import { join } from "node:path";
-import { httpUrls, oneOf, port, readEnv, text, wholeNumber } from "../lib/env.js";
+import { flag, httpUrls, oneOf, port, readEnv, text, wholeNumber } from "../lib/env.js";
 import { logLevels } from "../lib/log.js";
 import { StartError } from "../lib/program.js";
 
@@ -24,6 +24,18 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     RPC_DEADLINE_MS: { parse: wholeNumber(100, 4_500), fallback: 2_500 },
     REQUEST_MAX_AGE_S: { parse: wholeNumber(1, 1_000_000_000), fallback: 93_600 },
     REQUEST_MAX_AHEAD_S: { parse: wholeNumber(1, 1_000_000_000), fallback: 300 },
+    SIGNED_URI: { parse: oneOf("path", "path-or-query"), fallback: "path" as const },
+    LENIENT_ENUMS: { parse: jsonNames, fallback: new Set<string>() },
+    CONFLICT_RESULT_CODE: {
+      parse: oneOf("PROCESS_FAIL", "REPEAT_REQ_INCONSISTENT"),
+      fallback: "PROCESS_FAIL" as const,
+    },
+    SIGN_UNVERIFIED: { parse: flag, fallback: true },
+    GATEWAY_TLS_DIR: { parse: text, fallback: "" },
+    GATEWAY_MAX_CONNECTIONS: { parse: wholeNumber(1, 1_000_000), fallback: 5_000 },
+    MAX_IN_FLIGHT: { parse: wholeNumber(1, 1_000_000), fallback: 1_024 },
+    CLIENT_MAX_IN_FLIGHT: { parse: wholeNumber(1, 1_000_000), fallback: 768 },
+    CLIENT_RATE_PER_S: { parse: wholeNumber(1, 1_000_000), fallback: 10_000 },
     REFUSAL_SIGNATURES_PER_S: { parse: wholeNumber(1, 1_000_000), fallback: 100 },
     STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 2_800 },
     LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
@@ -45,7 +57,23 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     tokenServiceUrls: settings.TOKEN_SERVICE_URL,
     tlsDir: settings.TOKEN_CLIENT_TLS_DIR || undefined,
     deadlineMs: settings.RPC_DEADLINE_MS,
-    window: { maxAgeMs: settings.REQUEST_MAX_AGE_S * 1000, maxAheadMs: settings.REQUEST_MAX_AHEAD_S * 1000 },
+    gatewayTlsDir: settings.GATEWAY_TLS_DIR || undefined,
+    maxConnections: settings.GATEWAY_MAX_CONNECTIONS,
+    checks: {
+      maxAgeMs: settings.REQUEST_MAX_AGE_S * 1000,
+      maxAheadMs: settings.REQUEST_MAX_AHEAD_S * 1000,
+      withQuery: settings.SIGNED_URI === "path-or-query",
+    },
+    dialect: {
+      lenientEnums: settings.LENIENT_ENUMS,
+      conflictCode: settings.CONFLICT_RESULT_CODE,
+      signsUnverified: settings.SIGN_UNVERIFIED,
+    },
+    limits: {
+      maxInFlight: settings.MAX_IN_FLIGHT,
+      clientMaxInFlight: settings.CLIENT_MAX_IN_FLIGHT,
+      clientRatePerSecond: settings.CLIENT_RATE_PER_S,
+    },
     refusalsPerSecond: settings.REFUSAL_SIGNATURES_PER_S,
     stopGraceMs: settings.STOP_GRACE_MS,
     logLevel: settings.LOG_LEVEL,
@@ -66,6 +94,13 @@ function pathsByApi(value: string): Map<string, string> {
       return [match[1], match[2]];
     }),
   );
+}
+
+function jsonNames(value: string): Set<string> {
+  const names = value.split(",").map((name) => name.trim());
+  if (!names.every((name) => /^[A-Za-z0-9_.[\]]+$/.test(name)))
+    throw new Error("must be JSON names, separated by commas");
+  return new Set(names);
 }
 
 function clientId(value: string): string {

@@ -1,16 +1,18 @@
 // Starts the gateway: wires settings, keys, routes, the channel to the token service and the public port.
 import { randomUUID } from "node:crypto";
-import { createServer } from "node:http";
+import { createServer, type RequestListener, type ServerOptions } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import { adminServer } from "../lib/admin.js";
 import { loadFolder } from "../lib/folder.js";
 import { createLog, errorFields, type Log } from "../lib/log.js";
 import { listen, type Running, runProgram } from "../lib/program.js";
-import { readTlsFiles, type TlsFiles } from "../lib/tls-files.js";
+import { readServerTlsFiles, readTlsFiles, type ServerTlsFiles, type TlsFiles } from "../lib/tls-files.js";
 import { TokenLifecycleService } from "../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
 import { endpointsOf } from "./alipayplus/endpoints.js";
 import { createApp } from "./app.js";
-import { readConfig } from "./config.js";
+import { type Config, readConfig } from "./config.js";
 import { readClients, readClientsAtStart } from "./keys.js";
+import { createLimits } from "./limits.js";
 import { createMetrics, type Metrics } from "./metrics.js";
 import type { Journey } from "./pipeline.js";
 import { createSigner } from "./stages/sign.js";
@@ -53,7 +55,9 @@ async function start(): Promise<Running> {
     {
       endpoints,
       clients: clients.current,
-      window: config.window,
+      limits: createLimits(config.limits),
+      checks: config.checks,
+      dialect: config.dialect,
       nextTransport: tokenClient.nextTransport,
       deadlineMs: config.deadlineMs,
       signer: createSigner({ memoSize: 1024, refusalsPerSecond: config.refusalsPerSecond }, Date.now),
@@ -66,7 +70,10 @@ async function start(): Promise<Running> {
 
   // Longer than the idle time of usual load balancers, or they meet closed connections.
   const timeouts = { headersTimeout: 10_000, requestTimeout: 15_000, keepAliveTimeout: 65_000 };
-  const server = createServer({ ...timeouts, maxHeaderSize: 16 * 1024 }, app.callback());
+  const options = { ...timeouts, maxHeaderSize: 16 * 1024 };
+  const door = publicDoor(options, app.callback(), config, log);
+  const { server } = door;
+  server.maxConnections = config.maxConnections;
   const admin = adminServer(metrics.registry, () => []);
   const adminAddress = await listen(admin, {
     what: "the gateway's admin port",
@@ -96,9 +103,30 @@ async function start(): Promise<Running> {
       tokenClient.close();
       clients.stop();
       tls?.stop();
+      door.stop();
       log.info({}, "stopped");
     },
   };
+}
+
+/** HTTP behind a proxy that ends TLS, or HTTPS of our own when there are certificate files. */
+function publicDoor(options: ServerOptions, handler: RequestListener, config: Config, log: Log) {
+  const folder = config.gatewayTlsDir;
+  if (folder === undefined) return { server: createServer(options, handler), stop: () => {} };
+  const files = loadFolder(
+    folder,
+    config.keysReloadMs,
+    (previous: ServerTlsFiles | undefined) => {
+      const next = readServerTlsFiles(folder);
+      if (previous) server.setSecureContext(next);
+      return next;
+    },
+    (error) => log.error(errorFields(error), "the certificate files cannot be read; those at hand stay in use"),
+  );
+  const { ca, ...own } = files.current();
+  const clients = ca ? { ca, requestCert: true, rejectUnauthorized: true } : {};
+  const server = createHttpsServer({ ...options, ...own, ...clients, minVersion: "TLSv1.2" }, handler);
+  return { server, stop: files.stop };
 }
 
 function observe(journey: Journey, log: Log, metrics: Metrics): void {

@@ -1,20 +1,23 @@
 // The story of a request: admit -> read -> verify -> decode -> invoke -> encode -> sign.
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import type { Endpoint, Endpoints } from "./alipayplus/endpoints.js";
-import { isOurFault, Refusal, type Result, resultOf, resultOfError } from "./alipayplus/result.js";
+import { type ConflictCode, isOurFault, Refusal, type Result, resultOf, resultOfError } from "./alipayplus/result.js";
 import type { Clients } from "./keys.js";
+import type { Leave, Limits } from "./limits.js";
 import { admit } from "./stages/admit.js";
 import { decode } from "./stages/decode.js";
 import { encode } from "./stages/encode.js";
 import { invoke } from "./stages/invoke.js";
 import type { Answer, RequestHead, SignedAnswer } from "./stages/messages.js";
 import { type Signer, sign } from "./stages/sign.js";
-import { type TimeWindow, verify } from "./stages/verify.js";
+import { type Checks, verify } from "./stages/verify.js";
 
 export type PipelineDeps = {
   readonly endpoints: Endpoints;
   readonly clients: () => Clients;
-  readonly window: TimeWindow;
+  readonly limits: Limits;
+  readonly checks: Checks;
+  readonly dialect: DialectSettings;
   /** The channel to make the next call on. */
   readonly nextTransport: () => Transport;
   readonly deadlineMs: number;
@@ -22,6 +25,16 @@ export type PipelineDeps = {
   readonly nowMs: () => number;
   readonly newDeliveryId: () => string;
   readonly observe: (journey: Journey) => void;
+};
+
+/** What Alipay+ leaves open, see docs/alipayplus.md. */
+export type DialectSettings = {
+  /** JSON names of enum fields whose unknown words count as absent. */
+  readonly lenientEnums: ReadonlySet<string>;
+  /** What a conflicting repeat is told. */
+  readonly conflictCode: ConflictCode;
+  /** Sign answers to requests whose signature did not hold. */
+  readonly signsUnverified: boolean;
 };
 
 /** What is known of one request when its answer is ready; filled on the way. */
@@ -48,7 +61,10 @@ export async function answerTo(head: RequestHead, readBody: ReadBody, deps: Pipe
   const answer = await answerOf(head, readBody, journey, deps);
   const isAuthentic = journey.clientId !== undefined;
   const clients = deps.clients();
-  const by = clients.clientOf(String(head.headers["client-id"]))?.signatory ?? clients.defaultSignatory;
+  const signsThis = isAuthentic || deps.dialect.signsUnverified;
+  const by = signsThis
+    ? (clients.clientOf(String(head.headers["client-id"]))?.signatory ?? clients.defaultSignatory)
+    : undefined;
   const signed = await sign(answer, head, by, isAuthentic, deps.signer, deps.nowMs()).catch((error: unknown) => {
     journey.trouble = error;
     return sign(answer, head, undefined, isAuthentic, deps.signer, deps.nowMs());
@@ -61,27 +77,37 @@ export async function answerTo(head: RequestHead, readBody: ReadBody, deps: Pipe
 
 async function answerOf(head: RequestHead, readBody: ReadBody, journey: Journey, deps: PipelineDeps): Promise<Answer> {
   let endpoint: Endpoint | undefined;
+  const places: Leave[] = [];
   try {
+    places.push(deps.limits.enter());
     const admitted = admit(head, deps.endpoints);
     endpoint = admitted.endpoint;
     journey.api = endpoint.api;
     const raw = { ...admitted, body: await readBody() };
-    const verified = verify(raw, deps.clients().clientOf, deps.window, journey.startedMs);
+    const verified = verify(raw, deps.clients().clientOf, deps.checks, journey.startedMs);
     journey.clientId = verified.clientId;
-    const call = decode(verified, journey.deliveryId, journey.startedMs);
+    places.push(await deps.limits.enterAs(verified.clientId));
+    const call = decode(verified, journey.deliveryId, journey.startedMs, deps.dialect.lenientEnums);
     journey.ignoredMembers = call.ignoredMembers;
     const reply = await invoke(call, deps.nextTransport, deps.deadlineMs);
     return encode(reply);
   } catch (error) {
-    return { result: resultOfFailure(error, endpoint, journey), members: {} };
+    return { result: resultOfFailure(error, endpoint, journey, deps.dialect), members: {} };
+  } finally {
+    for (const leave of places) leave();
   }
 }
 
-function resultOfFailure(error: unknown, endpoint: Endpoint | undefined, journey: Journey): Result {
+function resultOfFailure(
+  error: unknown,
+  endpoint: Endpoint | undefined,
+  journey: Journey,
+  { conflictCode }: DialectSettings,
+): Result {
   if (error instanceof Refusal) return error.result;
   journey.trouble = error;
   if (!(error instanceof ConnectError)) return resultOf("UNKNOWN_EXCEPTION");
-  const result = resultOfError(error, (path) => endpoint?.jsonPathOf(path));
+  const result = resultOfError(error, (path) => endpoint?.jsonPathOf(path), conflictCode);
   // An answer that the service decided against the sender is no trouble of ours.
   if (result.resultStatus === "F") delete journey.trouble;
   else if (isOurFault(error.code) || error.code === Code.InvalidArgument) journey.alert = true;

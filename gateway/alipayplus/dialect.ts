@@ -28,14 +28,20 @@ export class DialectError extends Error {
 /** A schema that the dialect cannot carry: a mistake of ours, found at start. */
 export class UnsupportedSchema extends Error {}
 
-/** What decoding notes besides the message. */
-export type Notes = { ignoredMembers: number };
+/** What decoding notes besides the message, and what it may let pass. */
+export type Notes = {
+  ignoredMembers: number;
+  /** JSON names of enum fields whose unknown words count as absent. */
+  readonly lenientEnums?: ReadonlySet<string>;
+};
 
 export type Decoder = (json: Json, notes: Notes) => Message;
 export type Encoder = (message: Message) => { [name: string]: Json };
 
 type Decode = (value: Json, at: string, notes: Notes) => unknown;
 type Encode = (value: unknown) => Json | undefined;
+/** A word that an enum field let pass. */
+const unknownWord = Symbol("unknown word");
 type Slots = Record<string, unknown>;
 
 const decoders = new WeakMap<DescMessage, Decode>();
@@ -107,7 +113,9 @@ function messageDecode(desc: DescMessage): Decode {
             slots[oneof.localName] = { case: localName, value: decodeField(value, at, notes) };
           }
         : (slots, value, at, notes) => {
-            slots[localName] = decodeField(value, at, notes);
+            const decoded = decodeField(value, at, notes);
+            if (decoded === unknownWord) notes.ignoredMembers += 1;
+            else slots[localName] = decoded;
           },
     );
   }
@@ -155,8 +163,9 @@ function typeDecode(desc: DescMessage): Decode {
 
 function enumDecode(desc: DescEnum): Decode {
   const words = wordsOf(desc);
-  return (value, at) => {
+  return (value, at, notes) => {
     const number = words.get(stringOf(value, at));
+    if (number === undefined && notes.lenientEnums?.has(at)) return unknownWord;
     if (number === undefined) throw new DialectError(at, "must be one of the words the API lists");
     return number;
   };

@@ -20,11 +20,15 @@ export const resultCodes = {
   NO_INTERFACE_DEF: ["F", "API is not defined."],
   PARAM_ILLEGAL: ["F", "Illegal parameters exist."],
   PROCESS_FAIL: ["F", "A general business failure occurred. Don't retry."],
+  // Not in this API's list but in its family's; said only where CONFLICT_RESULT_CODE wants it.
+  REPEAT_REQ_INCONSISTENT: ["F", "Repeated requests are inconsistent."],
   REQUEST_TRAFFIC_EXCEED_LIMIT: ["U", "The request traffic exceeds the limit."],
   UNKNOWN_EXCEPTION: ["U", "An API calling is failed, which is caused by unknown reasons."],
 } as const satisfies Record<string, readonly [ResultStatus, string]>;
 
 export type ResultCode = keyof typeof resultCodes;
+/** What a repeat with other content may be told. */
+export type ConflictCode = "PROCESS_FAIL" | "REPEAT_REQ_INCONSISTENT";
 export type Result = {
   readonly resultCode: ResultCode;
   readonly resultStatus: ResultStatus;
@@ -116,10 +120,15 @@ export function reasonOf(error: ConnectError): ErrorReason | undefined {
  * The result of a failed rpc. `jsonPathOf` turns the request's field path into the JSON field that Alipay+ sent, and knows
  * none for a field that the gateway filled: that one is our own fault.
  */
-export function resultOfError(error: ConnectError, jsonPathOf: (fieldPath: string) => string | undefined): Result {
+export function resultOfError(
+  error: ConnectError,
+  jsonPathOf: (fieldPath: string) => string | undefined,
+  conflictCode: ConflictCode = "PROCESS_FAIL",
+): Result {
   const reason = reasonOf(error) ?? ErrorReason.UNSPECIFIED;
   const decided = byReason[reason];
   if (decided === undefined || decided[0] !== error.code) return resultOf(byCode[error.code]);
+  if (reason === ErrorReason.ACTIVATION_CONFLICT) return resultOf(conflictCode);
   if (reason !== ErrorReason.FIELD_VIOLATION) return resultOf(decided[1]);
   const violations = error.findDetails(BadRequestSchema).flatMap((detail) => detail.fieldViolations);
   const [named] = violations.flatMap(({ field, description }) => {

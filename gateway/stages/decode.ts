@@ -7,9 +7,14 @@ import { type Json, JsonError, parseJson } from "../alipayplus/json.js";
 import { Refusal } from "../alipayplus/result.js";
 import type { Call, VerifiedRequest } from "./messages.js";
 
-export function decode(request: VerifiedRequest, deliveryId: string, receivedMs: number): Call {
+export function decode(
+  request: VerifiedRequest,
+  deliveryId: string,
+  receivedMs: number,
+  lenientEnums: ReadonlySet<string> = new Set(),
+): Call {
   const { endpoint, body, clientId } = request;
-  const notes: Notes = { ignoredMembers: 0 };
+  const notes: Notes = { ignoredMembers: 0, lenientEnums };
   const json = jsonOf(body, endpoint);
   try {
     const message = endpoint.decodeBody(json, notes);

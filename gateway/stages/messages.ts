@@ -10,6 +10,8 @@ export type RequestHead = {
   readonly method: string;
   /** Path as received: raw, without the query. */
   readonly path: string;
+  /** What stands behind "?", where that is there. */
+  readonly query?: string;
   readonly headers: IncomingHttpHeaders;
 };
 

@@ -5,13 +5,18 @@ import { requestTimeMs } from "../alipayplus/time.js";
 import type { Client } from "../keys.js";
 import type { RawRequest, VerifiedRequest } from "./messages.js";
 
-/** How far Request-Time may be from our clock, in milliseconds. A repeat may carry its first Request-Time. */
-export type TimeWindow = { readonly maxAgeMs: number; readonly maxAheadMs: number };
+export type Checks = {
+  /** How far Request-Time may be from our clock, in milliseconds. A repeat may carry its first Request-Time. */
+  readonly maxAgeMs: number;
+  readonly maxAheadMs: number;
+  /** Take also a signature over the path with its query. Published notifications sign the path alone. */
+  readonly withQuery: boolean;
+};
 
 export function verify(
   request: RawRequest,
   clientOf: (clientId: string) => Client | undefined,
-  window: TimeWindow,
+  checks: Checks,
   nowMs: number,
 ): VerifiedRequest {
   const { headers } = request;
@@ -31,12 +36,15 @@ export function verify(
   if (key === undefined) throw new Refusal("KEY_NOT_FOUND");
   if (key === "unreadable") throw new Refusal("UNKNOWN_EXCEPTION");
 
-  const content = contentToSign({ method: request.method, path: request.path, clientId, time, body: request.body });
-  if (!isSignedBy(content, signature, key)) throw new Refusal("INVALID_SIGNATURE");
+  const { method, path, query, body } = request;
+  const paths = checks.withQuery && query !== undefined ? [path, `${path}?${query}`] : [path];
+  const isSigned = (signed: string): boolean =>
+    isSignedBy(contentToSign({ method, path: signed, clientId, time, body }), signature, key);
+  if (!paths.some(isSigned)) throw new Refusal("INVALID_SIGNATURE");
 
-  if (timeMs < nowMs - window.maxAgeMs) throw new Refusal("ACCESS_DENIED");
+  if (timeMs < nowMs - checks.maxAgeMs) throw new Refusal("ACCESS_DENIED");
   // Time cures it, or our own clock is wrong: no reason to give up.
-  if (timeMs > nowMs + window.maxAheadMs) throw new Refusal("UNKNOWN_EXCEPTION");
+  if (timeMs > nowMs + checks.maxAheadMs) throw new Refusal("UNKNOWN_EXCEPTION");
   return { ...request, clientId } as VerifiedRequest;
 }
 

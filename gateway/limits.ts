@@ -1,0 +1,57 @@
+// How much the gateway takes on: of everyone together before any work, and of each client once its signature holds.
+import { RateLimiterMemory } from "rate-limiter-flexible";
+import { Refusal } from "./alipayplus/result.js";
+
+export type LimitSettings = {
+  /** Requests under way at once, of everyone. */
+  readonly maxInFlight: number;
+  /** Requests under way at once, of one client. */
+  readonly clientMaxInFlight: number;
+  /** Requests a second, of one client. */
+  readonly clientRatePerSecond: number;
+};
+
+/** Gives a place back. */
+export type Leave = () => void;
+
+export type Limits = {
+  /** Takes a place among all requests; throws Refusal when there is none. Costs nothing, so it comes first. */
+  readonly enter: () => Leave;
+  /** Takes a place of a client's own. After the signature: a borrowed Client-Id must not spend an honest client's quota. */
+  readonly enterAs: (clientId: string) => Promise<Leave>;
+  readonly inFlight: () => number;
+};
+
+export function createLimits(settings: LimitSettings): Limits {
+  const rate = new RateLimiterMemory({ points: settings.clientRatePerSecond, duration: 1 });
+  const byClient = new Map<string, number>();
+  let inFlight = 0;
+  const tooMuch = (): Refusal => new Refusal("REQUEST_TRAFFIC_EXCEED_LIMIT");
+  return {
+    inFlight: () => inFlight,
+    enter() {
+      if (inFlight >= settings.maxInFlight) throw tooMuch();
+      inFlight += 1;
+      return () => {
+        inFlight -= 1;
+      };
+    },
+    async enterAs(clientId) {
+      const now = byClient.get(clientId) ?? 0;
+      if (now >= settings.clientMaxInFlight) throw tooMuch();
+      byClient.set(clientId, now + 1);
+      const leave = (): void => {
+        const left = (byClient.get(clientId) ?? 1) - 1;
+        if (left === 0) byClient.delete(clientId);
+        else byClient.set(clientId, left);
+      };
+      try {
+        await rate.consume(clientId);
+      } catch {
+        leave();
+        throw tooMuch();
+      }
+      return leave;
+    },
+  };
+}
