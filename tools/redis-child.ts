@@ -50,6 +50,9 @@ export type RedisChildOptions = {
   /** File that takes what Redis prints. */
   readonly logFile: string;
   readonly appendfsync?: "always" | "everysec" | "no";
+  /** Environment and further arguments, for tests that make it fail. */
+  readonly env?: NodeJS.ProcessEnv;
+  readonly more?: readonly string[];
 };
 
 /** Starts it and waits until it answers. Throws StartError when it does not, or when another run uses the folder. */
@@ -66,12 +69,17 @@ export async function startRedisChild(options: RedisChildOptions): Promise<Child
     ...["--port", "0", "--unixsocket", folder.socket, "--unixsocketperm", "700"],
     ...["--dir", folder.dataDir, "--daemonize", "no", "--save", "", "--logfile", ""],
     ...["--appendonly", "yes", "--appendfsync", appendfsync, "--maxmemory-policy", "noeviction"],
+    ...(options.more ?? []),
   ];
   // With setpriv the kernel ends it when we die without a word. Its own process group keeps Ctrl-C away from it: it stops last.
   const setpriv = onPath("setpriv");
   const [file, argv] = setpriv ? [setpriv, ["--pdeathsig", "TERM", program, ...args]] : [program, args];
   const log = openSync(logFile, "a");
-  const child = spawn(file, argv, { detached: true, stdio: ["ignore", log, log] });
+  const child = spawn(file, argv, {
+    detached: true,
+    stdio: ["ignore", log, log],
+    env: { ...process.env, ...options.env },
+  });
   closeSync(log);
   const ended = endOf(child);
   let why: string | undefined;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectRedis, type RedisClient } from "../../services/token-lifecycle/store/redis.js";
 import { type RunningPart, startPart } from "../../tools/parts.js";
-import { redisFolder, redisServerProgram, startRedisChild } from "../../tools/redis-child.js";
+import { type RedisChildOptions, redisFolder, redisServerProgram, startRedisChild } from "../../tools/redis-child.js";
 import { type Child, stopChild } from "../../tools/supervise.js";
 import { writeClient, writeKeyring } from "./keys.js";
 
@@ -30,11 +30,12 @@ export type TestRedis = {
 export async function startTestRedis(
   dataDir: string,
   appendfsync: "always" | "everysec" | "no" = "always",
+  more: Pick<RedisChildOptions, "env" | "more"> = {},
 ): Promise<TestRedis> {
   const folder = redisFolder(dataDir);
   mkdirSync(folder.dataDir, { recursive: true });
   const program = redisServerProgram(() => {});
-  const launch = () => startRedisChild({ program, folder, logFile: join(dataDir, "redis.log"), appendfsync });
+  const launch = () => startRedisChild({ program, folder, logFile: join(dataDir, "redis.log"), appendfsync, ...more });
   let child: Child = await launch();
   const connections: RedisClient[] = [];
   return {

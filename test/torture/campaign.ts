@@ -1,0 +1,199 @@
+// One campaign: real processes under load, faults by chance, and a ledger that is checked after each heal.
+import { randomUUID } from "node:crypto";
+import { Agent } from "node:http";
+import { join } from "node:path";
+import type { RedisClient } from "../../services/token-lifecycle/store/redis.js";
+import { send, signRequest } from "../../tools/sender.js";
+import { testSender, writeClient, writeKeyring } from "../support/keys.js";
+import { apiPath, notification } from "../support/notification.js";
+import { startTestPart, startTestRedis, temporaryFolder, until, untilServing } from "../support/processes.js";
+import { buildDisk } from "./disk.js";
+import { faultTable, pause, type Target } from "./faults.js";
+import { createLedger, type Entry, type Ledger } from "./ledger.js";
+import { startFaultProxy } from "./proxy.js";
+import { seeded } from "./random.js";
+
+export type CampaignOptions = {
+  readonly seed: number;
+  /** Ends after this time, or after this many kills, whichever comes first. */
+  readonly seconds: number;
+  readonly kills: number;
+  readonly workers: number;
+  readonly durability: "fsync" | "everysec" | "memory";
+  /** Told after each fault. */
+  readonly progress: (state: { seconds: number; kills: number; settled: number; misses: number }) => void;
+};
+
+export type CampaignReport = {
+  readonly seed: number;
+  readonly durability: string;
+  readonly seconds: number;
+  readonly kills: number;
+  readonly cutsPower: boolean;
+  readonly faults: Record<string, number>;
+  readonly sent: number;
+  readonly notifications: Record<Entry["kind"], number>;
+  readonly answers: Record<string, number>;
+  readonly firstTry: number;
+  readonly resolvedAfterU: number;
+  readonly misses: Ledger["misses"];
+};
+
+export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
+  const random = seeded(options.seed);
+  const folder = temporaryFolder();
+  const redisDir = join(folder.path, "redis");
+  const disk = buildDisk(join(folder.path, "disk"), redisDir);
+  writeClient(join(folder.path, "keys"));
+  writeKeyring(join(folder.path, "keyring"));
+  const appendfsync = { fsync: "always", everysec: "everysec", memory: "no" } as const;
+  const redis = await startTestRedis(redisDir, appendfsync[options.durability], {
+    env: disk?.env ?? {},
+    more: ["--enable-debug-command", "local"],
+  });
+  const toRedis = await startFaultProxy({ path: redis.socket });
+  const common = { DATA_DIR: folder.path, LOG_LEVEL: "warn", DURABILITY_CHECK_MS: "100" };
+  const service = await startTestPart(
+    "service",
+    {
+      ...common,
+      REDIS_URL: `redis://127.0.0.1:${toRedis.port}`,
+      DURABILITY: options.durability,
+      EVENTS_MAX_LEN: "100000000",
+    },
+    join(folder.path, "service.log"),
+  );
+  await untilServing(service);
+  const toService = await startFaultProxy({ port: Number(new URL(service.url).port) });
+  const gateway = await startTestPart(
+    "gateway",
+    { ...common, TOKEN_SERVICE_URL: `http://127.0.0.1:${toService.port}` },
+    join(folder.path, "gateway.log"),
+  );
+  const ledger = createLedger(folder.path);
+  let admin: RedisClient | undefined;
+  const target: Target = {
+    redis,
+    service,
+    gateway,
+    hops: [toService, toRedis],
+    disk,
+    async admin() {
+      if (admin?.status !== "ready") admin = await redis.connect();
+      return admin;
+    },
+  };
+
+  const agent = new Agent({ keepAlive: true });
+  const url = new URL(gateway.url + apiPath);
+  let sent = 0;
+  const answers: Record<string, number> = {};
+  let running = true;
+
+  async function sendOnce(entry: Entry): Promise<boolean> {
+    const request = await signRequest(testSender, url, Buffer.from(JSON.stringify(entry.body)));
+    sent += 1;
+    const result = await send(testSender, request, agent).then(
+      (answer) => {
+        if (answer.status !== 200) return `HTTP ${answer.status}`;
+        if (!answer.isSigned) return "not signed";
+        const { resultStatus, resultCode } = JSON.parse(answer.body.toString()).result;
+        return `${resultStatus} ${resultCode}`;
+      },
+      () => "none",
+    );
+    answers[result] = (answers[result] ?? 0) + 1;
+    return ledger.answer(entry, result);
+  }
+
+  async function settle(entry: Entry): Promise<void> {
+    for (let tries = 0; !(await sendOnce(entry)); tries++) {
+      if (tries > 2_000) return ledger.miss("no answer ended it", entry.reference);
+      await pause(25);
+    }
+  }
+
+  async function work(): Promise<void> {
+    while (running) {
+      const body = notification({
+        tokenReferenceId: `T-${randomUUID()}`,
+        customerId: `C-${Math.floor(Math.random() * 1_000)}`,
+        tokenActivatedTime: "2026-01-02T11:05:06Z",
+      });
+      const reference = String(body.tokenReferenceId);
+      await settle(ledger.add({ reference, kind: "first", body }));
+      const dice = Math.random();
+      if (dice < 0.15) await settle(ledger.add({ reference, kind: "repeat", body }));
+      else if (dice < 0.2)
+        await settle(ledger.add({ reference, kind: "conflict", body: { ...body, customerId: "another" } }));
+      else if (dice < 0.25)
+        await settle(
+          ledger.add({ reference, kind: "late", body: { ...body, tokenActivatedTime: "2025-01-02T11:05:06Z" } }),
+        );
+    }
+  }
+
+  const started = performance.now();
+  const elapsed = (): number => (performance.now() - started) / 1000;
+  const workers = Array.from({ length: options.workers }, work);
+  const table = faultTable(disk);
+  const faults: Record<string, number> = {};
+  let kills = 0;
+  try {
+    while (elapsed() < options.seconds && kills < options.kills) {
+      const fault = random.pick(table);
+      const ms = random.between(50, 900);
+      const words = await fault.strike(target, ms, random);
+      faults[fault.name] = (faults[fault.name] ?? 0) + 1;
+      if (fault.kills) kills += 1;
+      ledger.happened(`${fault.name}: ${words}`);
+      await until("the service serves again", async () => isServing(service), 30_000);
+      await pause(random.between(50, 250));
+      const settled = await ledger.check(await target.admin());
+      options.progress({ seconds: elapsed(), kills, settled, misses: ledger.misses.length });
+    }
+    running = false;
+    await Promise.all(workers);
+    await ledger.check(await target.admin());
+    await ledger.checkEvents(await target.admin());
+  } finally {
+    running = false;
+    agent.destroy();
+    await gateway.stop();
+    await service.stop();
+    await redis.stop();
+    await toService.close();
+    await toRedis.close();
+    folder.remove();
+  }
+  const of = (kind: Entry["kind"]): Entry[] => ledger.entries.filter((entry) => entry.kind === kind);
+  const counted = ledger.entries.filter(({ answers: [first] }) => first !== undefined);
+  return {
+    seed: options.seed,
+    durability: options.durability,
+    seconds: Math.round(elapsed()),
+    kills,
+    cutsPower: disk !== undefined,
+    faults,
+    sent,
+    notifications: {
+      first: of("first").length,
+      repeat: of("repeat").length,
+      conflict: of("conflict").length,
+      late: of("late").length,
+    },
+    answers,
+    firstTry: counted.filter(
+      ({ answers: [first], kind }) => first?.result === (kind === "conflict" ? "F PROCESS_FAIL" : "S SUCCESS"),
+    ).length,
+    resolvedAfterU: counted.filter(({ answers: [first], done }) => done && (first?.result.startsWith("U") ?? false))
+      .length,
+    misses: ledger.misses,
+  };
+}
+
+const isServing = (service: { adminUrl: string }): Promise<boolean> =>
+  fetch(`${service.adminUrl}/readyz`).then(
+    (response) => response.ok,
+    () => false,
+  );
