@@ -11,10 +11,23 @@ export type TokenClient = {
 /** Largest answer of the service, in bytes. */
 const readMaxBytes = 256 * 1024;
 
+const ignore = (): void => {};
+
+// The library takes its listeners off a dying session when the next call opens a new one, and the error that the old one
+// still emits would then end the process. The call that met the error has it already.
+class SessionManager extends Http2SessionManager {
+  override async request(...args: Parameters<Http2SessionManager["request"]>) {
+    const stream = await super.request(...args);
+    const { session } = stream;
+    if (session && !session.listeners("error").includes(ignore)) session.on("error", ignore);
+    return stream;
+  }
+}
+
 /** The Connect protocol on HTTP/2 costs half of what gRPC costs with this library, see docs/adr/0003. */
 export function createTokenClient(urls: readonly string[]): TokenClient {
   const channels = urls.map((baseUrl) => {
-    const sessionManager = new Http2SessionManager(baseUrl);
+    const sessionManager = new SessionManager(baseUrl);
     return {
       sessionManager,
       transport: createConnectTransport({ baseUrl, httpVersion: "2", sessionManager, readMaxBytes }),
