@@ -103,51 +103,69 @@ export async function startTestPart(
   };
 }
 
-export type TestStack = {
-  readonly folder: string;
-  readonly keysDir: string;
-  readonly redis: TestRedis;
-  readonly service: TestPart;
-  readonly gateway: TestPart;
-  readonly stop: () => Promise<void>;
-};
-
 export type StackOptions = {
   readonly service?: Record<string, string>;
   readonly gateway?: Record<string, string>;
   readonly appendfsync?: "always" | "everysec" | "no";
 };
 
-/** Redis, token service and gateway with the client TEST_CLIENT, serving. */
-export async function startTestStack(options: StackOptions = {}): Promise<TestStack> {
+export type TestBackEnd = {
+  readonly folder: string;
+  readonly redis: TestRedis;
+  readonly service: TestPart;
+  readonly stop: () => Promise<void>;
+};
+
+export type TestStack = TestBackEnd & { readonly keysDir: string; readonly gateway: TestPart };
+
+/** What the parts of a stack share: they notice changes fast, and log all they can. */
+const settingsOf = (folder: string) => ({
+  DATA_DIR: folder,
+  LOG_LEVEL: "debug",
+  KEYS_RELOAD_MS: "50",
+  DURABILITY_CHECK_MS: "100",
+});
+
+/** Redis and the token service, serving. */
+export async function startTestBackEnd(options: StackOptions = {}): Promise<TestBackEnd> {
   const folder = temporaryFolder();
-  const keysDir = join(folder.path, "keys");
-  writeClient(keysDir);
   writeKeyring(join(folder.path, "keyring"));
   const redis = await startTestRedis(join(folder.path, "redis"), options.appendfsync);
-  const common = { DATA_DIR: folder.path, LOG_LEVEL: "debug", KEYS_RELOAD_MS: "50", DURABILITY_CHECK_MS: "100" };
   const service = await startTestPart(
     "service",
-    { ...common, REDIS_URL: redis.url, ...options.service },
+    { ...settingsOf(folder.path), REDIS_URL: redis.url, ...options.service },
     join(folder.path, "service.log"),
   );
   await untilServing(service);
-  const gateway = await startTestPart(
-    "gateway",
-    { ...common, TOKEN_SERVICE_URL: service.url, ...options.gateway },
-    join(folder.path, "gateway.log"),
-  );
   return {
     folder: folder.path,
-    keysDir,
     redis,
     service,
-    gateway,
     async stop() {
-      await gateway.stop();
       await service.stop();
       await redis.stop();
       folder.remove();
+    },
+  };
+}
+
+/** Redis, token service and gateway with the client TEST_CLIENT, serving. */
+export async function startTestStack(options: StackOptions = {}): Promise<TestStack> {
+  const backEnd = await startTestBackEnd(options);
+  const keysDir = join(backEnd.folder, "keys");
+  writeClient(keysDir);
+  const gateway = await startTestPart(
+    "gateway",
+    { ...settingsOf(backEnd.folder), TOKEN_SERVICE_URL: backEnd.service.url, ...options.gateway },
+    join(backEnd.folder, "gateway.log"),
+  );
+  return {
+    ...backEnd,
+    keysDir,
+    gateway,
+    async stop() {
+      await gateway.stop();
+      await backEnd.stop();
     },
   };
 }
