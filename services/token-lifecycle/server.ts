@@ -43,6 +43,8 @@ export function createTokenServer(service: ServiceImpl<typeof TokenLifecycleServ
     shutdownSignal: shutdown.signal,
   });
   const http1 = http.createServer(handler);
+  // It tracks and times out connections from the moment it listens, and this one gets its connections from below.
+  http1.emit("listening");
   const h2c = http2.createServer({ settings: { maxConcurrentStreams: 1000 } }, handler);
   const sessions = new Set<http2.ServerHttp2Session>();
   h2c.on("session", (session) => {
@@ -66,7 +68,7 @@ export function createTokenServer(service: ServiceImpl<typeof TokenLifecycleServ
       health.set(false);
       const closed = new Promise((resolve) => server.close(resolve));
       for (const session of sessions) session.close();
-      http1.closeIdleConnections();
+      http1.close();
       const grace = setTimeout(() => {
         shutdown.abort(new ConnectError("the service is stopping", Code.Unavailable));
         setTimeout(() => {
