@@ -126,49 +126,53 @@ const settingsOf = (folder: string) => ({
   DURABILITY_CHECK_MS: "100",
 });
 
-/** Redis and the token service, serving. */
-export async function startTestBackEnd(options: StackOptions = {}): Promise<TestBackEnd> {
-  const folder = temporaryFolder();
-  writeKeyring(join(folder.path, "keyring"));
-  const redis = await startTestRedis(join(folder.path, "redis"), options.appendfsync);
-  const service = await startTestPart(
-    "service",
-    { ...settingsOf(folder.path), REDIS_URL: redis.url, ...options.service },
-    join(folder.path, "service.log"),
-  );
-  await untilServing(service);
-  return {
-    folder: folder.path,
-    redis,
-    service,
-    async stop() {
-      await service.stop();
-      await redis.stop();
-      folder.remove();
-    },
+/** Starts one thing after the other; when one does not start, those before it are stopped. */
+async function startAll<T>(start: (stopLater: (stop: () => unknown) => void) => Promise<T>) {
+  const stops: (() => unknown)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const each of stops.splice(0).reverse()) await each();
   };
+  try {
+    return { ...(await start((each) => void stops.push(each))), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
+/** Redis and the token service, serving. */
+export const startTestBackEnd = (options: StackOptions = {}): Promise<TestBackEnd> =>
+  startAll(async (stopLater) => {
+    const { path: folder, remove } = temporaryFolder();
+    stopLater(remove);
+    writeKeyring(join(folder, "keyring"));
+    const redis = await startTestRedis(join(folder, "redis"), options.appendfsync);
+    stopLater(redis.stop);
+    const service = await startTestPart(
+      "service",
+      { ...settingsOf(folder), REDIS_URL: redis.url, ...options.service },
+      join(folder, "service.log"),
+    );
+    stopLater(service.stop);
+    await untilServing(service);
+    return { folder, redis, service };
+  });
+
 /** Redis, token service and gateway with the client TEST_CLIENT, serving. */
-export async function startTestStack(options: StackOptions = {}): Promise<TestStack> {
-  const backEnd = await startTestBackEnd(options);
-  const keysDir = join(backEnd.folder, "keys");
-  writeClient(keysDir);
-  const gateway = await startTestPart(
-    "gateway",
-    { ...settingsOf(backEnd.folder), TOKEN_SERVICE_URL: backEnd.service.url, ...options.gateway },
-    join(backEnd.folder, "gateway.log"),
-  );
-  return {
-    ...backEnd,
-    keysDir,
-    gateway,
-    async stop() {
-      await gateway.stop();
-      await backEnd.stop();
-    },
-  };
-}
+export const startTestStack = (options: StackOptions = {}): Promise<TestStack> =>
+  startAll(async (stopLater) => {
+    const backEnd = await startTestBackEnd(options);
+    stopLater(backEnd.stop);
+    const keysDir = join(backEnd.folder, "keys");
+    writeClient(keysDir);
+    const gateway = await startTestPart(
+      "gateway",
+      { ...settingsOf(backEnd.folder), TOKEN_SERVICE_URL: backEnd.service.url, ...options.gateway },
+      join(backEnd.folder, "gateway.log"),
+    );
+    stopLater(gateway.stop);
+    return { ...backEnd, keysDir, gateway };
+  });
 
 /** Calls until the condition holds; throws after `limitMs`. */
 export async function until(
