@@ -16,11 +16,24 @@ const readMaxBytes = 256 * 1024;
 /** How long calls on the old connections may take to finish after a renewal, in milliseconds. */
 const handoverMs = 10_000;
 
+const ignore = (): void => {};
+
+// The library takes its listeners off a dying session when the next call opens a new one, and the error that the old one
+// still emits would then end the process. The call that met the error has it already.
+class SessionManager extends Http2SessionManager {
+  override async request(...args: Parameters<Http2SessionManager["request"]>) {
+    const stream = await super.request(...args);
+    const { session } = stream;
+    if (session && !session.listeners("error").includes(ignore)) session.on("error", ignore);
+    return stream;
+  }
+}
+
 /** The Connect protocol on HTTP/2 costs half of what gRPC costs with this library, see docs/adr/0003. */
 export function createTokenClient(urls: readonly string[], tls: TlsFiles | undefined): TokenClient {
   const open = (files: TlsFiles | undefined) =>
     urls.map((baseUrl) => {
-      const sessionManager = new Http2SessionManager(baseUrl, undefined, files);
+      const sessionManager = new SessionManager(baseUrl, undefined, files);
       const transport = createConnectTransport({ baseUrl, httpVersion: "2", sessionManager, readMaxBytes });
       return { sessionManager, transport };
     });

@@ -6,7 +6,14 @@ export type Setting<T> = { parse: (text: string) => T; fallback?: T };
 type Settings = Record<string, Setting<unknown>>;
 type Values<S extends Settings> = { [K in keyof S]: S[K] extends Setting<infer T> ? T : never };
 
-/** Throws a StartError that names every variable that is missing or cannot be read. An empty variable counts as not set. */
+/** Names every variable that is missing or cannot be read. */
+export class SettingsError extends StartError {
+  constructor(readonly mistakes: readonly string[]) {
+    super(`wrong settings: ${mistakes.join("; ")}. See README.md, Settings.`);
+  }
+}
+
+/** Throws a SettingsError when a variable is missing or cannot be read. An empty variable counts as not set. */
 export function readEnv<S extends Settings>(env: NodeJS.ProcessEnv, settings: S): Values<S> {
   const values: Record<string, unknown> = {};
   const mistakes: string[] = [];
@@ -20,7 +27,7 @@ export function readEnv<S extends Settings>(env: NodeJS.ProcessEnv, settings: S)
       mistakes.push(`${name} ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  if (mistakes.length > 0) throw new StartError(`wrong settings: ${mistakes.join("; ")}. See README.md, Settings.`);
+  if (mistakes.length > 0) throw new SettingsError(mistakes);
   return values as Values<S>;
 }
 

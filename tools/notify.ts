@@ -20,11 +20,17 @@ const count = (value: string): number => {
   return Number(value);
 };
 
+const httpUrl = (value: string): string => {
+  if (!URL.canParse(value) || new URL(value).protocol !== "http:")
+    throw new InvalidArgumentError("must be an http:// address");
+  return value;
+};
+
 const now = wholeSecond(Date.now());
 const options = new Command()
   .name("npm run notify --")
   .description(`Sends signed ${api}s to a gateway, verifies the signed answers, prints results and times.`)
-  .option("--url <url>", "address of the gateway", gateway)
+  .option("--url <url>", "address of the gateway", httpUrl, gateway)
   .option("--path <path>", "path of the API", `${prefix}/${api}`)
   .option("--client-id <id>", "Client-Id to send as", devClientId)
   .option("--key <file>", "private key of the sender, PEM", join(devKeys, "alipayplus.1.private.pem"))
@@ -64,7 +70,7 @@ let failed = 0;
 
 if (options.count === 1) {
   const answer = await sendOne(0).catch(giveUp);
-  const { resultStatus, resultCode, resultMessage } = JSON.parse(answer.body.toString()).result;
+  const { resultStatus, resultCode, resultMessage } = answer.result;
   process.stdout.write(
     `${resultStatus} ${resultCode}: ${resultMessage}\n` +
       `HTTP ${answer.status}, ${answer.isSigned ? "signature of the answer is good" : "ANSWER NOT SIGNED BY THE RECEIVER"}, ` +
@@ -85,7 +91,10 @@ async function sendMany(): Promise<void> {
   const started = performance.now();
   const worker = async (): Promise<void> => {
     for (let i = next++; i < options.count; i = next++) {
-      const word = await sendOne(i).then(wordOf, (error: Error) => `no answer: ${error.message}`);
+      const word = await sendOne(i).then(wordOf, (error: Error) => {
+        failed += 1;
+        return `no answer: ${error.message}`;
+      });
       results.set(word, (results.get(word) ?? 0) + 1);
       bar.increment();
     }
@@ -101,7 +110,10 @@ async function sendMany(): Promise<void> {
   );
 }
 
-async function sendOne(index: number): Promise<ReceivedAnswer> {
+type Result = { resultStatus: string; resultCode: string; resultMessage: string };
+
+/** Throws when what came back is no answer of a gateway. */
+async function sendOne(index: number): Promise<ReceivedAnswer & { result: Result }> {
   const reference = options.tokenReferenceId ?? `DEV-${randomUUID()}`;
   const body = Buffer.from(options.body ?? bodyOf(options.count === 1 ? reference : `${reference}-${index}`));
   const request = await signRequest(
@@ -110,9 +122,20 @@ async function sendOne(index: number): Promise<ReceivedAnswer> {
     options.wrongSignature ? Buffer.concat([body, Buffer.from(" ")]) : body,
   );
   const answer = await send(sender, { ...request, body }, agent);
+  const result = resultIn(answer);
   times.push(answer.ms);
   if (!answer.isSigned) failed += 1;
-  return answer;
+  return { ...answer, result };
+}
+
+function resultIn({ status, body }: ReceivedAnswer): Result {
+  try {
+    const { result } = JSON.parse(body.toString());
+    if (typeof result?.resultCode === "string") return result;
+  } catch {
+    // Told below.
+  }
+  throw new Error(`HTTP ${status} without a result`);
 }
 
 function bodyOf(tokenReferenceId: string): string {
@@ -136,9 +159,8 @@ function bodyOf(tokenReferenceId: string): string {
   return JSON.stringify(members, (name, value) => (omitted.has(name) ? undefined : value));
 }
 
-function wordOf(answer: ReceivedAnswer): string {
-  const { resultStatus, resultCode } = JSON.parse(answer.body.toString()).result;
-  return `${resultStatus} ${resultCode}${answer.isSigned ? "" : " (answer not signed)"}`;
+function wordOf({ result, isSigned }: { result: Result; isSigned: boolean }): string {
+  return `${result.resultStatus} ${result.resultCode}${isSigned ? "" : " (answer not signed)"}`;
 }
 
 function readKey(file: string, parse: (pem: string) => KeyObject): KeyObject {

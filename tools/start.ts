@@ -2,8 +2,11 @@
 // `start.js service` or `start.js gateway` runs one part alone.
 import { mkdirSync } from "node:fs";
 import { get } from "node:http";
-import { join } from "node:path";
+import { join, resolve, sep } from "node:path";
+import * as gateway from "../gateway/config.js";
+import { SettingsError } from "../lib/env.js";
 import { type Running, runProgram, StartError } from "../lib/program.js";
+import * as service from "../services/token-lifecycle/config.js";
 import { devClientId, makeDevKeyring, makeDevKeys } from "./dev-keys.js";
 import { type Part, parts, startPart } from "./parts.js";
 import { redisFolder, redisServerProgram, startRedisChild } from "./redis-child.js";
@@ -13,10 +16,19 @@ const tell = (line: string): void => void process.stderr.write(`${line}\n`);
 
 async function start(): Promise<Running> {
   const wanted = partsOf(process.argv.slice(2));
+  checkSettings(wanted, process.env);
+  const dataDir = process.env.DATA_DIR || ".data";
+  try {
+    return await startParts(wanted, dataDir);
+  } catch (error) {
+    throw startErrorOf(error, dataDir);
+  }
+}
+
+async function startParts(wanted: readonly Part[], dataDir: string): Promise<Running> {
   const { env } = process;
-  const dataDir = env.DATA_DIR || ".data";
   const logDir = join(dataDir, "log");
-  makeFolder(logDir);
+  mkdirSync(logDir, { recursive: true, mode: 0o700 });
   if (env.NODE_ENV !== "production") await makeKeys(wanted, dataDir);
 
   const running: { stop: (graceMs: number) => Promise<void> }[] = [];
@@ -69,13 +81,27 @@ function partsOf(args: string[]): Part[] {
   return args.length === 0 ? known : known.filter((part) => args.includes(part));
 }
 
-function makeFolder(folder: string): void {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? "error";
-    throw new StartError(`cannot write to ${folder} (${code}): set DATA_DIR to a folder that this user may write to.`);
-  }
+/** Reads the settings of every part before one starts, so that all mistakes are reported together. */
+function checkSettings(wanted: readonly Part[], env: NodeJS.ProcessEnv): void {
+  const read = { service: service.readConfig, gateway: gateway.readConfig };
+  const mistakes = wanted.flatMap((part) => {
+    try {
+      // Without REDIS_URL the service gets a Redis of its own.
+      read[part]({ ...env, REDIS_URL: env.REDIS_URL || "redis://127.0.0.1" });
+      return [];
+    } catch (error) {
+      if (error instanceof SettingsError) return error.mistakes;
+      throw error;
+    }
+  });
+  if (mistakes.length > 0) throw new SettingsError([...new Set(mistakes)]);
+}
+
+/** A file below DATA_DIR that cannot be made or written is for whoever set DATA_DIR; anything else stays what it is. */
+function startErrorOf(error: unknown, dataDir: string): unknown {
+  const { code, path } = error as NodeJS.ErrnoException;
+  if (path === undefined || !`${resolve(path)}${sep}`.startsWith(`${resolve(dataDir)}${sep}`)) return error;
+  return new StartError(`cannot write to ${path} (${code}): set DATA_DIR to a folder that this user may write to.`);
 }
 
 async function makeKeys(wanted: readonly Part[], dataDir: string): Promise<void> {

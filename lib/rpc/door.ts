@@ -28,6 +28,8 @@ export function createDoor(handler: Handler, tls: TlsFiles | undefined): Door {
   const sessions = new Set<http2.ServerHttp2Session>();
   const sockets = new Set<net.Socket>();
   const http1 = http.createServer(handler);
+  // It tracks and times out connections from the moment it listens, and this one gets its connections from below.
+  http1.emit("listening");
   const secure = tls && http2.createSecureServer({ ...secureOptions(tls), settings }, handler);
   const h2 = secure ?? http2.createServer({ settings }, handler);
   h2.on("session", (session: http2.ServerHttp2Session) => {
@@ -50,11 +52,9 @@ export function createDoor(handler: Handler, tls: TlsFiles | undefined): Door {
     async close() {
       const closed = new Promise((resolve) => server.close(resolve));
       for (const session of sessions) session.close();
-      // HTTP/1.1 connections that finish a call now would otherwise idle for a while.
-      const idle = setInterval(() => http1.closeIdleConnections(), 50);
-      http1.closeIdleConnections();
+      // Ends idle connections now, and the others when their call is done.
+      http1.close();
       await closed;
-      clearInterval(idle);
     },
     destroy() {
       for (const socket of sockets) socket.destroy();

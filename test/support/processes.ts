@@ -104,54 +104,76 @@ export async function startTestPart(
   };
 }
 
-export type TestStack = {
-  readonly folder: string;
-  readonly keysDir: string;
-  readonly redis: TestRedis;
-  readonly service: TestPart;
-  readonly gateway: TestPart;
-  readonly stop: () => Promise<void>;
-};
-
 export type StackOptions = {
   readonly service?: Record<string, string>;
   readonly gateway?: Record<string, string>;
   readonly appendfsync?: "always" | "everysec" | "no";
 };
 
-/** Redis, token service and gateway with the client TEST_CLIENT, serving. */
-export async function startTestStack(options: StackOptions = {}): Promise<TestStack> {
-  const folder = temporaryFolder();
-  const keysDir = join(folder.path, "keys");
-  writeClient(keysDir);
-  writeKeyring(join(folder.path, "keyring"));
-  const redis = await startTestRedis(join(folder.path, "redis"), options.appendfsync);
-  const common = { DATA_DIR: folder.path, LOG_LEVEL: "debug", KEYS_RELOAD_MS: "50", DURABILITY_CHECK_MS: "100" };
-  const service = await startTestPart(
-    "service",
-    { ...common, REDIS_URL: redis.url, ...options.service },
-    join(folder.path, "service.log"),
-  );
-  await untilServing(service);
-  const gateway = await startTestPart(
-    "gateway",
-    { ...common, TOKEN_SERVICE_URL: service.url, ...options.gateway },
-    join(folder.path, "gateway.log"),
-  );
-  return {
-    folder: folder.path,
-    keysDir,
-    redis,
-    service,
-    gateway,
-    async stop() {
-      await gateway.stop();
-      await service.stop();
-      await redis.stop();
-      folder.remove();
-    },
+export type TestBackEnd = {
+  readonly folder: string;
+  readonly redis: TestRedis;
+  readonly service: TestPart;
+  readonly stop: () => Promise<void>;
+};
+
+export type TestStack = TestBackEnd & { readonly keysDir: string; readonly gateway: TestPart };
+
+/** What the parts of a stack share: they notice changes fast, and log all they can. */
+const settingsOf = (folder: string) => ({
+  DATA_DIR: folder,
+  LOG_LEVEL: "debug",
+  KEYS_RELOAD_MS: "50",
+  DURABILITY_CHECK_MS: "100",
+});
+
+/** Starts one thing after the other; when one does not start, those before it are stopped. */
+async function startAll<T>(start: (stopLater: (stop: () => unknown) => void) => Promise<T>) {
+  const stops: (() => unknown)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const each of stops.splice(0).reverse()) await each();
   };
+  try {
+    return { ...(await start((each) => void stops.push(each))), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
+
+/** Redis and the token service, serving. */
+export const startTestBackEnd = (options: StackOptions = {}): Promise<TestBackEnd> =>
+  startAll(async (stopLater) => {
+    const { path: folder, remove } = temporaryFolder();
+    stopLater(remove);
+    writeKeyring(join(folder, "keyring"));
+    const redis = await startTestRedis(join(folder, "redis"), options.appendfsync);
+    stopLater(redis.stop);
+    const service = await startTestPart(
+      "service",
+      { ...settingsOf(folder), REDIS_URL: redis.url, ...options.service },
+      join(folder, "service.log"),
+    );
+    stopLater(service.stop);
+    await untilServing(service);
+    return { folder, redis, service };
+  });
+
+/** Redis, token service and gateway with the client TEST_CLIENT, serving. */
+export const startTestStack = (options: StackOptions = {}): Promise<TestStack> =>
+  startAll(async (stopLater) => {
+    const backEnd = await startTestBackEnd(options);
+    stopLater(backEnd.stop);
+    const keysDir = join(backEnd.folder, "keys");
+    writeClient(keysDir);
+    const gateway = await startTestPart(
+      "gateway",
+      { ...settingsOf(backEnd.folder), TOKEN_SERVICE_URL: backEnd.service.url, ...options.gateway },
+      join(backEnd.folder, "gateway.log"),
+    );
+    stopLater(gateway.stop);
+    return { ...backEnd, keysDir, gateway };
+  });
 
 /** Calls until the condition holds; throws after `limitMs`. */
 export async function until(
