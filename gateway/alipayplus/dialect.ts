@@ -71,6 +71,7 @@ function messageDecode(desc: DescMessage): Decode {
   const known = decoders.get(desc);
   if (known) return known;
   const fields = new Map<string, (slots: Slots, value: Json, at: string, notes: Notes) => void>();
+  const scalars = new Set<string>();
   let keep: DescField | undefined;
   const decode: Decode = (json, at, notes) => {
     if (typeof json !== "object" || json === null || Array.isArray(json))
@@ -80,7 +81,9 @@ function messageDecode(desc: DescMessage): Decode {
     for (const name of Object.keys(json)) {
       const value = json[name] as Json;
       if (value === null) continue; // null means absent
-      const set = fields.get(name);
+      // A message that keeps what it does not know also keeps a scalar that came as an object or array: its shape was a
+      // guess, and whoever made the guess may say what becomes of it.
+      const set = keep && typeof value === "object" && scalars.has(name) ? undefined : fields.get(name);
       if (set) set(message, value, at === "" ? name : `${at}.${name}`, notes);
       else if (keep) {
         checkFree(name, value, at || "the body");
@@ -102,6 +105,7 @@ function messageDecode(desc: DescMessage): Decode {
       keep = field;
       continue;
     }
+    if (field.fieldKind === "scalar") scalars.add(field.jsonName);
     const decodeField = fieldDecode(field);
     const { oneof, localName } = field;
     fields.set(

@@ -36,11 +36,15 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     WATCH_STALL_MS: { parse: wholeNumber(100, 3_600_000), fallback: 10_000 },
     RETENTION_DEACTIVATED_DAYS: { parse: wholeNumber(0, 100_000), fallback: 0 },
     RETENTION_EVERY_MS: { parse: wholeNumber(100, 86_400_000), fallback: 60_000 },
-    STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 2_000 },
+    STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 1_200 },
     LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
   });
   checkDurabilityFits(settings.REDIS_URL, env.DURABILITY || "fsync");
   checkAccess(settings);
+  if (settings.REPLICA_TIMEOUT_MS >= settings.REDIS_TIMEOUT_MS)
+    throw new StartError(
+      "wrong settings: REPLICA_TIMEOUT_MS must be below REDIS_TIMEOUT_MS, or no wait would end well.",
+    );
   return {
     host: settings.TOKEN_SERVICE_HOST,
     port: settings.TOKEN_SERVICE_PORT,

@@ -3,7 +3,8 @@ import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { createValidator, type Violation } from "@bufbuild/protovalidate";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { TokenDataSchema } from "../../proto/gen/mpp/token/v1/token_activation_pb.js";
-import { fieldViolations } from "./errors.js";
+import type { RecordActivationRequest } from "../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
+import { type FieldViolation, fieldViolations } from "./errors.js";
 
 export type ValidationOptions = {
   /** Refuse token data that does not fit the inferred shape; otherwise count it and go on. */
@@ -19,24 +20,33 @@ export function createValidation(options: ValidationOptions): Validate {
   const validator = createValidator();
   return (desc, message) => {
     const result = validator.validate(desc, message);
-    if (result.kind === "valid") return;
     // Rules that cannot be evaluated are our fault, so no caller is to blame.
     if (result.kind === "error") throw new ConnectError("the rules of a field cannot be evaluated", Code.Internal);
-    const refused = result.violations.filter((violation) => {
-      const misfit = inferredMember(violation);
-      if (misfit === undefined || options.strictTokenData) return true;
-      options.onMisfit(misfit);
-      return false;
-    });
-    if (refused.length > 0)
-      throw fieldViolations(
-        refused.map((violation) => ({
-          field: pathOf(violation),
-          rule: violation.ruleId,
-          description: violation.message || "is illegal",
-        })),
-      );
+    const refused: FieldViolation[] = [];
+    const misfit = (name: string, violation: FieldViolation): void => {
+      if (options.strictTokenData) refused.push(violation);
+      else options.onMisfit(name);
+    };
+    for (const violation of result.violations ?? []) {
+      const found = {
+        field: pathOf(violation),
+        rule: violation.ruleId,
+        description: violation.message || "is illegal",
+      };
+      const inferred = inferredMember(violation);
+      if (inferred === undefined) refused.push(found);
+      else misfit(inferred, found);
+    }
+    for (const { name, jsonName } of misplacedMembers(message))
+      misfit(jsonName, { field: `activation.token_data.${name}`, rule: "type", description: "must be a JSON string" });
+    if (refused.length > 0) throw fieldViolations(refused);
   };
+}
+
+/** Members of TokenData that came in another JSON type than inferred, and are kept among those it does not declare. */
+function misplacedMembers(message: Message): { name: string; jsonName: string }[] {
+  const unknown = (message as Partial<RecordActivationRequest>).activation?.tokenData?.unknownMembers;
+  return unknown ? TokenDataSchema.fields.filter(({ jsonName }) => Object.hasOwn(unknown, jsonName)) : [];
 }
 
 /** Validates each request message before the rpc sees it. */

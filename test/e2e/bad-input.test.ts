@@ -265,13 +265,15 @@ async function misfits(service: TestPart): Promise<Record<string, number>> {
   return Object.fromEntries([...lines].map(([, field, count]) => [field, Number(count)]));
 }
 
-const misshapen: readonly { child: string; value: string }[] = [
+const misshapen: readonly { child: string; value: unknown }[] = [
   { child: "token", value: "FPAN-not-digits" },
   { child: "token", value: "12345678901" },
   { child: "token", value: "12345678901234567890" },
   { child: "expiryMonth", value: "13" },
   { child: "expiryYear", value: "2028" },
   { child: "sequenceNumber", value: "1" },
+  { child: "token", value: { encrypted: "FPAN-not-digits" } },
+  { child: "sequenceNumber", value: ["01"] },
 ];
 
 describe("a notification that breaks a rule", () => {
@@ -310,7 +312,7 @@ describe("a notification that breaks a rule", () => {
     });
 
   for (const { child, value } of misshapen)
-    it(`is not one with tokenData.${child} ${value}, whose shape is inferred: it is counted`, async () => {
+    it(`is not one with tokenData.${child} ${JSON.stringify(value)}, whose shape is inferred: it is counted`, async () => {
       const before = await misfits(stack.service);
       expectResult(await notify(stack.gateway.url, withTokenData({ [child]: value })), "SUCCESS");
       expect(await misfits(stack.service)).to.deep.equal({ ...before, [child]: (before[child] ?? 0) + 1 });
@@ -352,11 +354,12 @@ describe("a notification whose tokenData does not fit its inferred shape, with T
   after(() => stack?.stop());
 
   for (const { child, value } of misshapen)
-    it(`is answered with PARAM_ILLEGAL that names tokenData.${child} and not ${value}`, async () => {
+    it(`is answered with PARAM_ILLEGAL that names tokenData.${child} and not ${JSON.stringify(value)}`, async () => {
       const answer = await notify(stack.gateway.url, withTokenData({ [child]: value }));
       expectResult(answer, "PARAM_ILLEGAL");
       expect(answer.result.resultMessage).to.include(`tokenData.${child}`);
       expect(answer.result.resultMessage.split(" ")).to.not.include(value);
+      expect(answer.result.resultMessage).to.not.include("FPAN");
     });
 
   it("is answered with SUCCESS when only members that nobody knows are added", async () => {

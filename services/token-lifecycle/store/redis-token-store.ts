@@ -45,6 +45,9 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
   redis.defineCommand("swapToken", swapScript);
   const swapToken = Reflect.get(redis, "swapTokenBuffer").bind(redis) as Swap;
 
+  const read = async (tokenReferenceId: string): Promise<Buffer> =>
+    (await answered(redis.getBuffer(tokenKey(tokenReferenceId)))) ?? nothing;
+
   async function swap(tokenReferenceId: string, expected: Buffer, change: Change): Promise<Swapped> {
     const { next, event } = change;
     const customerId = next.activation?.customerId;
@@ -74,6 +77,23 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     await answered(Promise.all(customerIds.map((id) => redis.zrem(customerKey(id), tokenReferenceId))));
   }
 
+  /**
+   * Takes back what a report that was not accepted wrote into customers' lists. A report of such a customer that is accepted
+   * at this very moment has swapped before the token is read again, or writes its entry after that.
+   */
+  async function dropStrays(tokenReferenceId: string, written: string[], rightful: readonly string[]): Promise<void> {
+    const strays = written.filter((id) => !rightful.includes(id));
+    if (strays.length === 0) return;
+    try {
+      await unindex(tokenReferenceId, strays);
+      const present = currentOf(await read(tokenReferenceId))?.indexedCustomerIds ?? [];
+      for (const id of strays)
+        if (present.includes(id)) await answered(redis.zadd(customerKey(id), 0, tokenReferenceId));
+    } catch {
+      // Not worth an answer: readers ask the token whose it is.
+    }
+  }
+
   // WAIT counts replicas that have everything this connection wrote or read, so a repeat needs it as much as a change.
   async function waitForReplicas(): Promise<void> {
     const { replicas } = options.durability;
@@ -86,9 +106,6 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     const [reason] = watch.reasons();
     if (reason !== undefined) throw new StoreError("not-durable", reason);
   }
-
-  const read = async (tokenReferenceId: string): Promise<Buffer> =>
-    (await answered(redis.getBuffer(tokenKey(tokenReferenceId)))) ?? nothing;
 
   return {
     async read(tokenReferenceId) {
@@ -105,6 +122,7 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
         const decision = decide(current);
         if (decision.kind !== "change") {
           if (current?.eraseTime) await unindex(tokenReferenceId, [...indexed]);
+          else void dropStrays(tokenReferenceId, [...indexed], current?.indexedCustomerIds ?? []);
           await waitForReplicas();
           return decision;
         }

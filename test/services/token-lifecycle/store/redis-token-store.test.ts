@@ -11,7 +11,7 @@ import type { RedisClient } from "../../../../services/token-lifecycle/store/red
 import { redisTokenStore } from "../../../../services/token-lifecycle/store/redis-token-store.js";
 import { activation, anyCommand } from "../../../support/commands.js";
 import { memoryStore } from "../../../support/memory-store.js";
-import { startTestRedis, type TestRedis, temporaryFolder } from "../../../support/processes.js";
+import { startTestRedis, type TestRedis, temporaryFolder, until } from "../../../support/processes.js";
 
 const options = { durability: durabilityOf("fsync"), replicaTimeoutMs: 100, eventsMaxLen: 1_000, attempts: 16 };
 const durable = { reasons: () => [], stop: () => {} };
@@ -123,6 +123,15 @@ describe("the store in Redis", () => {
     await redis.del("customer:c-1");
     await store.apply("T-1", "new", (current) => decideActivation(current, activation({ customerId: "c-1" })));
     expect(await redis.zrange("customer:c-1", "0", "-1"), "added again by a repeat").to.deep.equal(["T-1"]);
+  });
+
+  it("takes a token from the list of a customer that a refused report named", async () => {
+    const first = activation({ customerId: "c-1" });
+    await store.apply("T-1", "new", (current) => decideActivation(current, first));
+    const other = activation({ customerId: "c-2" });
+    expect((await store.apply("T-1", "new", (current) => decideActivation(current, other))).kind).to.equal("refuse");
+    await until("the stray entry is gone", async () => (await redis.exists("customer:c-2")) === 0);
+    expect(await redis.zrange("customer:c-1", "0", "-1")).to.deep.equal(["T-1"]);
   });
 
   it("gives up after its attempts when others always change the token first", async () => {
