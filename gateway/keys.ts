@@ -1,6 +1,6 @@
 // Key files: for each Client-Id a folder with Alipay+'s public keys and our private ones, in versions side by side.
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { StartError } from "../lib/program.js";
 import type { Signatory } from "./stages/sign.js";
@@ -60,9 +60,9 @@ export function readClients(settings: KeySettings, previous: Clients | undefined
   };
 
   const clients = new Map<string, Client>();
-  for (const entry of readdirSync(settings.folder, { withFileTypes: true })) {
-    if (entry.isFile() || !clientFolder.test(entry.name)) continue;
-    const folder = join(settings.folder, entry.name);
+  for (const clientId of readdirSync(settings.folder)) {
+    const folder = join(settings.folder, clientId);
+    if (!clientFolder.test(clientId) || !isFolder(folder)) continue;
     const names = readdirSync(folder);
     const versions = (pattern: RegExp, parse: (pem: string) => KeyObject): Map<number, VerifyingKey> =>
       new Map(
@@ -73,11 +73,11 @@ export function readClients(settings: KeySettings, previous: Clients | undefined
       );
     const theirs = versions(publicFile, createPublicKey);
     const ours = versions(privateFile, createPrivateKey);
-    const signatory = signatoryOf(entry.name, ours, settings.ownKeyVersion);
+    const signatory = signatoryOf(clientId, ours, settings.ownKeyVersion);
     if (theirs.size === 0) troubles.push(`${folder} holds no alipayplus.<version>.public.pem`);
     if (signatory === undefined) troubles.push(`${folder} holds no own.<version>.private.pem to sign with`);
-    clients.set(entry.name, {
-      clientId: entry.name,
+    clients.set(clientId, {
+      clientId,
       denied: existsSync(join(folder, "denied")),
       verifyingKey: (version) => theirs.get(version === undefined ? Math.max(...theirs.keys()) : versionOf(version)),
       signatory,
@@ -100,10 +100,15 @@ export function readClients(settings: KeySettings, previous: Clients | undefined
 export function readClientsAtStart(settings: KeySettings): Clients {
   if (!existsSync(settings.folder))
     throw new StartError(`there are no keys: ${settings.folder} does not exist. Put them there, or set KEYS_DIR.`);
+  if (!isFolder(settings.folder))
+    throw new StartError(`there are no keys: ${settings.folder} is no folder. Put them there, or set KEYS_DIR.`);
   const clients = readClients(settings, undefined);
   if (clients.troubles.length > 0) throw new StartError(`wrong keys: ${clients.troubles.join("; ")}.`);
   return clients;
 }
+
+/** True for a link to a folder too. */
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
 const versionOf = (text: string): number => (/^\d{1,9}$/.test(text) ? Number(text) : Number.NaN);
 
