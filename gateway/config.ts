@@ -54,13 +54,14 @@ function pathPrefix(value: string): string {
 }
 
 function pathsByApi(value: string): Map<string, string> {
-  return new Map(
-    value.split(",").map((pair) => {
-      const match = /^\s*([A-Za-z][A-Za-z0-9]*)=(\/[^?#\s]*)\s*$/.exec(pair);
-      if (!match?.[1] || !match[2]) throw new Error("must be api=/path pairs, separated by commas");
-      return [match[1], match[2]];
-    }),
-  );
+  const pairs = value.split(",").map((pair): [string, string] => {
+    const match = /^\s*([A-Za-z][A-Za-z0-9]*)=(\/[^?#\s]*)\s*$/.exec(pair);
+    if (!match?.[1] || !match[2]) throw new Error("must be api=/path pairs, separated by commas");
+    return [match[1], match[2]];
+  });
+  const byApi = new Map(pairs);
+  if (byApi.size < pairs.length) throw new Error("must name each API once");
+  return byApi;
 }
 
 function clientId(value: string): string {
