@@ -4,15 +4,11 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { StartError } from "../lib/program.js";
 import type { Signatory } from "./stages/sign.js";
+import type { Peer, VerifyingKey } from "./stages/verify.js";
 
-export type VerifyingKey = KeyObject | "unreadable";
-
-export type Client = {
+/** A client of ours; denied when a file of that name lies beside its keys. */
+export type Client = Peer & {
   readonly clientId: string;
-  /** A file named `denied` lies beside the keys. */
-  readonly denied: boolean;
-  /** Alipay+'s key of a version as the header writes it; without one, of the highest version. */
-  readonly verifyingKey: (keyVersion: string | undefined) => VerifyingKey | undefined;
   /** Who signs answers to this client; undefined when no own key can be read. */
   readonly signatory: Signatory | undefined;
 };

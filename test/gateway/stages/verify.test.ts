@@ -1,8 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { expect } from "chai";
-import type { Client, VerifyingKey } from "../../../gateway/keys.js";
 import type { RawRequest } from "../../../gateway/stages/messages.js";
-import { verify } from "../../../gateway/stages/verify.js";
+import { type Peer, type VerifyingKey, verify } from "../../../gateway/stages/verify.js";
 import { publicKey, testClientId } from "../../support/keys.js";
 import { refusalIn, refusalOf, signedRequest } from "../../support/requests.js";
 
@@ -10,18 +9,16 @@ const nowMs = Date.parse("2026-01-02T03:04:05Z");
 const window = { maxAgeMs: 60_000, maxAheadMs: 10_000 };
 
 /** A client whose keys are asked for by the header's own text; "latest" stands for a header without a version. */
-function clientWith(keys: Record<string, VerifyingKey>, denied = false): Client {
+function clientWith(keys: Record<string, VerifyingKey>, denied = false): Peer {
   return {
-    clientId: testClientId,
     denied,
     verifyingKey: (version) => keys[version ?? "latest"],
-    signatory: undefined,
   };
 }
 
 const usual = clientWith({ 1: publicKey("aplus"), latest: publicKey("aplus") });
 
-const verifyWith = (request: RawRequest, client: Client | undefined = usual, now = nowMs) =>
+const verifyWith = (request: RawRequest, client: Peer | undefined = usual, now = nowMs) =>
   verify(request, (clientId) => (clientId === testClientId ? client : undefined), window, now);
 
 const withHeaders = (request: RawRequest, headers: IncomingHttpHeaders): RawRequest => {
