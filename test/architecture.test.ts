@@ -12,7 +12,10 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 const mayImport: Record<string, { files: string[]; packages: string[] | "any" }> = {
   "gateway/main.ts": { files: ["gateway/", "lib/", "proto/gen/"], packages: "any" },
   "gateway/app.ts": { files: ["gateway/pipeline.ts", "gateway/read-body.ts"], packages: "any" },
-  "gateway/pipeline.ts": { files: ["gateway/stages/", "gateway/alipayplus/", "gateway/keys.ts"], packages: "any" },
+  "gateway/pipeline.ts": {
+    files: ["gateway/stages/", "gateway/alipayplus/", "gateway/keys.ts", "gateway/limits.ts"],
+    packages: "any",
+  },
   // The parts that main puts together.
   "gateway/": { files: ["gateway/stages/", "gateway/alipayplus/", "lib/", "proto/gen/"], packages: "any" },
   "gateway/stages/": { files: ["gateway/stages/", "gateway/alipayplus/", "proto/gen/"], packages: "any" },
@@ -33,10 +36,35 @@ const mayImport: Record<string, { files: string[]; packages: string[] | "any" }>
     files: ["services/token-lifecycle/vault/", "services/token-lifecycle/core/", "lib/", "proto/gen/"],
     packages: "any",
   },
+  "services/token-lifecycle/access/": {
+    files: ["services/token-lifecycle/access/", "services/token-lifecycle/errors.ts", "lib/", "proto/gen/"],
+    packages: "any",
+  },
+  "services/token-lifecycle/rpcs/": {
+    files: [
+      "services/token-lifecycle/rpcs/",
+      "services/token-lifecycle/access/",
+      "services/token-lifecycle/core/",
+      "services/token-lifecycle/errors.ts",
+      "services/token-lifecycle/store/event-feed.ts",
+      "services/token-lifecycle/vault/",
+      "proto/gen/",
+    ],
+    packages: "any",
+  },
   "lib/": { files: ["lib/", "proto/gen/grpc/", "proto/gen/google/"], packages: "any" },
   "proto/gen/": { files: ["proto/gen/"], packages: "any" },
   "tools/": {
-    files: ["tools/", "gateway/alipayplus/", "services/token-lifecycle/store/", "lib/", "proto/gen/"],
+    files: [
+      "tools/",
+      "gateway/alipayplus/",
+      "gateway/config.ts",
+      "services/token-lifecycle/config.ts",
+      "services/token-lifecycle/core/",
+      "services/token-lifecycle/store/",
+      "lib/",
+      "proto/gen/",
+    ],
     packages: "any",
   },
   "test/": { files: [""], packages: "any" },
