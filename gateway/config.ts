@@ -40,7 +40,8 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 2_800 },
     LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
   });
-  if (settings.TOKEN_SERVICE_URL.some((url) => url.startsWith("https:")) !== (settings.TOKEN_CLIENT_TLS_DIR !== ""))
+  const withTls = settings.TOKEN_CLIENT_TLS_DIR !== "";
+  if (!settings.TOKEN_SERVICE_URL.every((url) => url.startsWith("https:") === withTls))
     throw new StartError("wrong settings: TOKEN_SERVICE_URL with https:// and TOKEN_CLIENT_TLS_DIR go together.");
   return {
     host: settings.GATEWAY_HOST,
@@ -87,13 +88,14 @@ function pathPrefix(value: string): string {
 }
 
 function pathsByApi(value: string): Map<string, string> {
-  return new Map(
-    value.split(",").map((pair) => {
-      const match = /^\s*([A-Za-z][A-Za-z0-9]*)=(\/[^?#\s]*)\s*$/.exec(pair);
-      if (!match?.[1] || !match[2]) throw new Error("must be api=/path pairs, separated by commas");
-      return [match[1], match[2]];
-    }),
-  );
+  const pairs = value.split(",").map((pair): [string, string] => {
+    const match = /^\s*([A-Za-z][A-Za-z0-9]*)=(\/[^?#\s]*)\s*$/.exec(pair);
+    if (!match?.[1] || !match[2]) throw new Error("must be api=/path pairs, separated by commas");
+    return [match[1], match[2]];
+  });
+  const byApi = new Map(pairs);
+  if (byApi.size < pairs.length) throw new Error("must name each API once");
+  return byApi;
 }
 
 function jsonNames(value: string): Set<string> {

@@ -1,18 +1,14 @@
 // Key files: for each Client-Id a folder with Alipay+'s public keys and our private ones, in versions side by side.
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { StartError } from "../lib/program.js";
 import type { Signatory } from "./stages/sign.js";
+import type { Peer, VerifyingKey } from "./stages/verify.js";
 
-export type VerifyingKey = KeyObject | "unreadable";
-
-export type Client = {
+/** A client of ours; denied when a file of that name lies beside its keys. */
+export type Client = Peer & {
   readonly clientId: string;
-  /** A file named `denied` lies beside the keys. */
-  readonly denied: boolean;
-  /** Alipay+'s key of a version as the header writes it; without one, of the highest version. */
-  readonly verifyingKey: (keyVersion: string | undefined) => VerifyingKey | undefined;
   /** Who signs answers to this client; undefined when no own key can be read. */
   readonly signatory: Signatory | undefined;
 };
@@ -21,6 +17,7 @@ export type Clients = {
   readonly clientOf: (clientId: string) => Client | undefined;
   /** Who signs answers to a request that names no client of ours. */
   readonly defaultSignatory: Signatory | undefined;
+  readonly isEmpty: boolean;
   /** What is wrong with the files, for a person. */
   readonly troubles: readonly string[];
   /** Every key read so far, so that a file that turns bad does not lose a good key. */
@@ -60,9 +57,9 @@ export function readClients(settings: KeySettings, previous: Clients | undefined
   };
 
   const clients = new Map<string, Client>();
-  for (const entry of readdirSync(settings.folder, { withFileTypes: true })) {
-    if (entry.isFile() || !clientFolder.test(entry.name)) continue;
-    const folder = join(settings.folder, entry.name);
+  for (const clientId of readdirSync(settings.folder)) {
+    const folder = join(settings.folder, clientId);
+    if (!clientFolder.test(clientId) || !isFolder(folder)) continue;
     const names = readdirSync(folder);
     const versions = (pattern: RegExp, parse: (pem: string) => KeyObject): Map<number, VerifyingKey> =>
       new Map(
@@ -73,13 +70,17 @@ export function readClients(settings: KeySettings, previous: Clients | undefined
       );
     const theirs = versions(publicFile, createPublicKey);
     const ours = versions(privateFile, createPrivateKey);
-    const signatory = signatoryOf(entry.name, ours, settings.ownKeyVersion);
+    const signatory = signatoryOf(clientId, ours, settings.ownKeyVersion);
     if (theirs.size === 0) troubles.push(`${folder} holds no alipayplus.<version>.public.pem`);
     if (signatory === undefined) troubles.push(`${folder} holds no own.<version>.private.pem to sign with`);
-    clients.set(entry.name, {
-      clientId: entry.name,
+    clients.set(clientId, {
+      clientId,
       denied: existsSync(join(folder, "denied")),
-      verifyingKey: (version) => theirs.get(version === undefined ? Math.max(...theirs.keys()) : versionOf(version)),
+      // Keys that are all gone are half of a change, and no reason to give up.
+      verifyingKey: (version) =>
+        theirs.size === 0
+          ? "unreadable"
+          : theirs.get(version === undefined ? Math.max(...theirs.keys()) : versionOf(version)),
       signatory,
     });
   }
@@ -89,6 +90,7 @@ export function readClients(settings: KeySettings, previous: Clients | undefined
     troubles.push(`DEFAULT_CLIENT_ID is ${defaultId}, but ${settings.folder} has no such folder`);
   return {
     clientOf: (clientId) => clients.get(clientId),
+    isEmpty: clients.size === 0,
     defaultSignatory: defaultId === undefined ? undefined : clients.get(defaultId)?.signatory,
     troubles:
       clients.size === 0 ? [`${settings.folder} holds no client: it needs a folder <Client-Id> with keys`] : troubles,
@@ -100,10 +102,15 @@ export function readClients(settings: KeySettings, previous: Clients | undefined
 export function readClientsAtStart(settings: KeySettings): Clients {
   if (!existsSync(settings.folder))
     throw new StartError(`there are no keys: ${settings.folder} does not exist. Put them there, or set KEYS_DIR.`);
+  if (!isFolder(settings.folder))
+    throw new StartError(`there are no keys: ${settings.folder} is no folder. Put them there, or set KEYS_DIR.`);
   const clients = readClients(settings, undefined);
   if (clients.troubles.length > 0) throw new StartError(`wrong keys: ${clients.troubles.join("; ")}.`);
   return clients;
 }
+
+/** True for a link to a folder too. */
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
 const versionOf = (text: string): number => (/^\d{1,9}$/.test(text) ? Number(text) : Number.NaN);
 

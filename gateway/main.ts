@@ -31,6 +31,8 @@ async function start(): Promise<Running> {
     (previous: ReturnType<typeof readClients> | undefined) => {
       if (previous === undefined) return readClientsAtStart(config.keys);
       const next = readClients(config.keys, previous);
+      // A folder that is being filled anew would turn every client away.
+      if (next.isEmpty) throw new Error("no client is left");
       for (const trouble of next.troubles) log.error({ trouble }, "keys");
       log.info({}, "keys read again");
       return next;

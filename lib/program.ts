@@ -40,6 +40,8 @@ export async function runProgram(name: string, start: () => Promise<Running>, st
     else process.stderr.write(`${name}: ${reason}\n`);
     if (!(error instanceof StartError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     process.exitCode = 1;
+    // Leaving the parent is the event on which a program stops with success.
+    stopping = true;
     process.disconnect?.();
     setTimeout(() => process.exit(1), 100);
   }

@@ -9,8 +9,7 @@ export function redacted(desc: DescMessage, message: Message): unknown {
 }
 
 function plainOf(message: ReflectMessage): unknown {
-  if (message.desc.typeName === "google.protobuf.Timestamp")
-    return timestampDate(message.message as Timestamp).toISOString();
+  if (message.desc.typeName === "google.protobuf.Timestamp") return instantOf(message.message as Timestamp);
   const fields = message.sortedFields.filter((field) => message.isSet(field));
   return Object.fromEntries(
     fields.map((field) => {
@@ -32,4 +31,10 @@ function plainOf(message: ReflectMessage): unknown {
       }
     }),
   );
+}
+
+/** A log line must not fail over what a caller sent: 64 bits of seconds reach further than any calendar. */
+function instantOf(timestamp: Timestamp): string {
+  const date = timestampDate(timestamp);
+  return Number.isNaN(date.getTime()) ? `${timestamp.seconds} s` : date.toISOString();
 }

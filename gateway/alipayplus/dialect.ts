@@ -44,18 +44,18 @@ type Encode = (value: unknown) => Json | undefined;
 const unknownWord = Symbol("unknown word");
 type Slots = Record<string, unknown>;
 
-const decoders = new WeakMap<DescMessage, Decode>();
-const encoders = new WeakMap<DescMessage, Encode>();
+/** The messages that a compilation has met, since a schema may refer back to itself. */
+type Met<T> = Map<DescMessage, T>;
 
 /** Compiles a message's decoder once; throws UnsupportedSchema for a field that JSON strings cannot carry. */
 export function decoderOf(desc: DescMessage): Decoder {
-  const decode = messageDecode(desc);
+  const decode = messageDecode(desc, new Map());
   return (json, notes) => decode(json, "", notes) as Message;
 }
 
 /** Compiles a message's encoder once. Unset fields and empty strings are left out, since Alipay+ forbids `""`. */
 export function encoderOf(desc: DescMessage): Encoder {
-  const encode = messageEncode(desc);
+  const encode = messageEncode(desc, new Map());
   return (message) => encode(message) as { [name: string]: Json };
 }
 
@@ -67,8 +67,8 @@ function wordsOf(desc: DescEnum): Map<string, number> {
   );
 }
 
-function messageDecode(desc: DescMessage): Decode {
-  const known = decoders.get(desc);
+function messageDecode(desc: DescMessage, met: Met<Decode>): Decode {
+  const known = met.get(desc);
   if (known) return known;
   const fields = new Map<string, (slots: Slots, value: Json, at: string, notes: Notes) => void>();
   const scalars = new Set<string>();
@@ -95,7 +95,7 @@ function messageDecode(desc: DescMessage): Decode {
     if (keep && unknown) message[keep.localName] = unknown;
     return message;
   };
-  decoders.set(desc, decode); // before its fields, which may refer back to it
+  met.set(desc, decode); // before its fields, which may refer back to it
   for (const field of desc.fields) {
     if (hasOption(field, unknown_members) && getOption(field, unknown_members)) {
       if (field.fieldKind !== "message" || field.message.typeName !== StructSchema.typeName)
@@ -106,7 +106,7 @@ function messageDecode(desc: DescMessage): Decode {
       continue;
     }
     if (field.fieldKind === "scalar") scalars.add(field.jsonName);
-    const decodeField = fieldDecode(field);
+    const decodeField = fieldDecode(field, met);
     const { oneof, localName } = field;
     fields.set(
       field.jsonName,
@@ -114,7 +114,9 @@ function messageDecode(desc: DescMessage): Decode {
         ? (slots, value, at, notes) => {
             if ((slots[oneof.localName] as { case?: string }).case !== undefined)
               throw new DialectError(at, "excludes another member that is present");
-            slots[oneof.localName] = { case: localName, value: decodeField(value, at, notes) };
+            const decoded = decodeField(value, at, notes);
+            if (decoded === unknownWord) notes.ignoredMembers += 1;
+            else slots[oneof.localName] = { case: localName, value: decoded };
           }
         : (slots, value, at, notes) => {
             const decoded = decodeField(value, at, notes);
@@ -126,25 +128,27 @@ function messageDecode(desc: DescMessage): Decode {
   return decode;
 }
 
-function fieldDecode(field: DescField): Decode {
+function fieldDecode(field: DescField, met: Met<Decode>): Decode {
   switch (field.fieldKind) {
     case "scalar":
       return scalarDecode(field.scalar);
     case "enum":
       return enumDecode(field.enum);
     case "message":
-      return typeDecode(field.message);
+      return typeDecode(field.message, met);
     case "list": {
       const decodeItem =
         field.listKind === "scalar"
           ? scalarDecode(field.scalar)
           : field.listKind === "enum"
             ? enumDecode(field.enum)
-            : typeDecode(field.message);
+            : typeDecode(field.message, met);
       return (value, at, notes) => {
         if (!Array.isArray(value)) throw new DialectError(at, "must be a JSON array");
         // The index is left out: it would make a vocabulary of messages without end.
-        return value.map((item) => decodeItem(item, `${at}[]`, notes));
+        const items = value.map((item) => decodeItem(item, `${at}[]`, notes));
+        notes.ignoredMembers += items.filter((item) => item === unknownWord).length;
+        return items.filter((item) => item !== unknownWord);
       };
     }
     case "map":
@@ -152,7 +156,7 @@ function fieldDecode(field: DescField): Decode {
   }
 }
 
-function typeDecode(desc: DescMessage): Decode {
+function typeDecode(desc: DescMessage, met: Met<Decode>): Decode {
   if (desc.typeName === TimestampSchema.typeName)
     return (value, at) => {
       const instant = instantOf(stringOf(value, at));
@@ -162,7 +166,7 @@ function typeDecode(desc: DescMessage): Decode {
     };
   if (desc.typeName.startsWith("google.protobuf."))
     throw new UnsupportedSchema(`the dialect has no form for ${desc.typeName}`);
-  return messageDecode(desc);
+  return messageDecode(desc, met);
 }
 
 function enumDecode(desc: DescEnum): Decode {
@@ -182,7 +186,8 @@ function stringOf(value: Json, at: string): string {
 }
 
 const wholeNumber = /^(?:0|-?[1-9]\d*)$/;
-const decimalNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/;
+// As JSON writes numbers, which is how ours are encoded.
+const decimalNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 const intRanges = new Map<ScalarType, readonly [min: bigint, max: bigint]>([
   ...[ScalarType.INT32, ScalarType.SINT32, ScalarType.SFIXED32].map(
@@ -245,8 +250,8 @@ function checkFree(name: string, value: Json, at: string): void {
   else if (value === "") throw new DialectError(at, "has a member that is empty");
 }
 
-function messageEncode(desc: DescMessage): Encode {
-  const known = encoders.get(desc);
+function messageEncode(desc: DescMessage, met: Met<Encode>): Encode {
+  const known = met.get(desc);
   if (known) return known;
   const fields: [jsonName: string, read: (slots: Slots) => unknown, encode: Encode][] = [];
   const encode: Encode = (message) => {
@@ -258,7 +263,7 @@ function messageEncode(desc: DescMessage): Encode {
     }
     return json;
   };
-  encoders.set(desc, encode);
+  met.set(desc, encode);
   for (const field of desc.fields) {
     const { oneof, localName } = field;
     const read = oneof
@@ -267,26 +272,26 @@ function messageEncode(desc: DescMessage): Encode {
           return chosen.case === localName ? chosen.value : undefined;
         }
       : (slots: Slots) => slots[localName];
-    fields.push([field.jsonName, read, fieldEncode(field)]);
+    fields.push([field.jsonName, read, fieldEncode(field, met)]);
   }
   return encode;
 }
 
-function fieldEncode(field: DescField): Encode {
+function fieldEncode(field: DescField, met: Met<Encode>): Encode {
   switch (field.fieldKind) {
     case "scalar":
       return scalarEncode(field.scalar);
     case "enum":
       return enumEncode(field.enum);
     case "message":
-      return typeEncode(field.message);
+      return typeEncode(field.message, met);
     case "list": {
       const encodeItem =
         field.listKind === "scalar"
           ? scalarEncode(field.scalar)
           : field.listKind === "enum"
             ? enumEncode(field.enum)
-            : typeEncode(field.message);
+            : typeEncode(field.message, met);
       return (value) => {
         const items = (value as unknown[]).map(encodeItem).filter((item) => item !== undefined);
         return items.length === 0 ? undefined : items;
@@ -297,11 +302,11 @@ function fieldEncode(field: DescField): Encode {
   }
 }
 
-function typeEncode(desc: DescMessage): Encode {
+function typeEncode(desc: DescMessage, met: Met<Encode>): Encode {
   if (desc.typeName === TimestampSchema.typeName) return (value) => instantText(value as Timestamp);
   if (desc.typeName.startsWith("google.protobuf."))
     throw new UnsupportedSchema(`the dialect has no form for ${desc.typeName}`);
-  return messageEncode(desc);
+  return messageEncode(desc, met);
 }
 
 function enumEncode(desc: DescEnum): Encode {

@@ -1,8 +1,8 @@
 // RawRequest -> VerifiedRequest: whose request is it, really? Nothing is parsed or remembered before this holds.
+import type { KeyObject } from "node:crypto";
 import { Refusal } from "../alipayplus/result.js";
 import { contentToSign, isSignedBy, parseSignatureHeader } from "../alipayplus/signature.js";
 import { requestTimeMs } from "../alipayplus/time.js";
-import type { Client } from "../keys.js";
 import type { RawRequest, VerifiedRequest } from "./messages.js";
 
 export type Checks = {
@@ -13,9 +13,20 @@ export type Checks = {
   readonly withQuery: boolean;
 };
 
+/** A key, or that it lies there and cannot be read. */
+export type VerifyingKey = KeyObject | "unreadable";
+
+/** Who may sign requests. */
+export type Peer = {
+  /** True for a client that may not call us, whatever it signs. */
+  readonly denied: boolean;
+  /** Alipay+'s key of a version as the header writes it; without one, of the highest version. */
+  readonly verifyingKey: (keyVersion: string | undefined) => VerifyingKey | undefined;
+};
+
 export function verify(
   request: RawRequest,
-  clientOf: (clientId: string) => Client | undefined,
+  peerOf: (clientId: string) => Peer | undefined,
   checks: Checks,
   nowMs: number,
 ): VerifiedRequest {
@@ -29,10 +40,10 @@ export function verify(
   const signature = parseSignatureHeader(headerOf(headers.signature) ?? "");
   if (signature === undefined) throw new Refusal("INVALID_SIGNATURE");
 
-  const client = clientOf(clientId);
-  if (client === undefined) throw new Refusal("INVALID_CLIENT");
-  if (client.denied) throw new Refusal("ACCESS_DENIED");
-  const key = client.verifyingKey(signature.keyVersion);
+  const peer = peerOf(clientId);
+  if (peer === undefined) throw new Refusal("INVALID_CLIENT");
+  if (peer.denied) throw new Refusal("ACCESS_DENIED");
+  const key = peer.verifyingKey(signature.keyVersion);
   if (key === undefined) throw new Refusal("KEY_NOT_FOUND");
   if (key === "unreadable") throw new Refusal("UNKNOWN_EXCEPTION");
 

@@ -27,7 +27,7 @@ const settings = { maxConcurrentStreams: 1000 };
 export function createDoor(handler: Handler, tls: TlsFiles | undefined): Door {
   const sessions = new Set<http2.ServerHttp2Session>();
   const sockets = new Set<net.Socket>();
-  const http1 = http.createServer(handler);
+  const http1 = http.createServer((request, response) => handler(keptOpen(request, response), response));
   // It tracks and times out connections from the moment it listens, and this one gets its connections from below.
   http1.emit("listening");
   const secure = tls && http2.createSecureServer({ ...secureOptions(tls), settings }, handler);
@@ -60,6 +60,17 @@ export function createDoor(handler: Handler, tls: TlsFiles | undefined): Door {
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+/**
+ * A handler that refuses a message before its end would end the connection under the answer, and the caller would not read
+ * it: the rest of the message is read and dropped instead.
+ */
+function keptOpen(request: http.IncomingMessage, response: http.ServerResponse): http.IncomingMessage {
+  const iterator = request.iterator.bind(request);
+  request[Symbol.asyncIterator] = () => iterator({ destroyOnReturn: false });
+  response.once("finish", () => request.resume());
+  return request;
 }
 
 // A caller without a good certificate is let in as far as an answer that says so.

@@ -41,7 +41,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
   });
   checkDurabilityFits(settings.REDIS_URL, env.DURABILITY || "fsync");
   checkAccess(settings);
-  if (settings.REPLICA_TIMEOUT_MS >= settings.REDIS_TIMEOUT_MS)
+  if (settings.DURABILITY.replicas > 0 && settings.REPLICA_TIMEOUT_MS >= settings.REDIS_TIMEOUT_MS)
     throw new StartError(
       "wrong settings: REPLICA_TIMEOUT_MS must be below REDIS_TIMEOUT_MS, or no wait would end well.",
     );

@@ -14,7 +14,7 @@ import { callerOf } from "../access/caller.js";
 import { decideLifecycle, type Move } from "../core/decide-lifecycle.js";
 import type { Decision } from "../core/token.js";
 import { refusal, storeRefusal } from "../errors.js";
-import type { ServiceDeps } from "../token-lifecycle-service.js";
+import type { ServiceDeps } from "./deps.js";
 
 type MoveRequest = SuspendTokenRequest | ResumeTokenRequest | DeactivateTokenRequest;
 type MovingRpcs = Pick<ServiceImpl<typeof TokenLifecycleService>, "suspendToken" | "resumeToken" | "deactivateToken">;

@@ -23,9 +23,9 @@ import {
   TokenStateSchema,
 } from "../../../proto/gen/mpp/token/v1/token_pb.js";
 import { refusal, storeRefusal } from "../errors.js";
-import type { ServiceDeps } from "../token-lifecycle-service.js";
 import type { Keyring } from "../vault/keyring.js";
 import { mask, open } from "../vault/seal.js";
+import type { ServiceDeps } from "./deps.js";
 
 const defaultPageSize = 50;
 /** Rounds of reading that one page may take; a page may hold fewer tokens than asked for. */

@@ -9,8 +9,8 @@ import { type CompleteActivation, decideActivation, type RecordActivation } from
 import { currentFieldsVersion, fingerprintOf } from "../core/fingerprint.js";
 import type { Decision } from "../core/token.js";
 import { refusal, storeRefusal, wordOf } from "../errors.js";
-import type { ServiceDeps } from "../token-lifecycle-service.js";
 import { seal } from "../vault/seal.js";
+import type { ServiceDeps } from "./deps.js";
 
 export function recordActivation(deps: ServiceDeps): ServiceImpl<typeof TokenLifecycleService>["recordActivation"] {
   return async (request) => {

@@ -8,8 +8,8 @@ import { callerOf } from "../access/caller.js";
 import { decideErasure } from "../core/decide-lifecycle.js";
 import type { TokenStore } from "../core/ports.js";
 import { refusal, storeRefusal } from "../errors.js";
-import type { ServiceDeps } from "../token-lifecycle-service.js";
 import { open } from "../vault/seal.js";
+import type { ServiceDeps } from "./deps.js";
 
 type SecretRpcs = Pick<ServiceImpl<typeof TokenLifecycleService>, "revealTokenData" | "eraseToken">;
 

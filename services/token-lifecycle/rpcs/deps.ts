@@ -1,0 +1,18 @@
+// What the rpcs need from outside, wired in main.ts.
+import type { RecordActivationRequest } from "../../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
+import type { Audit } from "../access/caller.js";
+import type { TokenStore } from "../core/ports.js";
+import type { EventFeed } from "../store/event-feed.js";
+import type { Keyring } from "../vault/keyring.js";
+
+export type ServiceDeps = {
+  readonly store: TokenStore;
+  readonly feed: EventFeed;
+  readonly keyring: () => Keyring;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** How far ahead of our clock an event time may order, in seconds. */
+  readonly futureToleranceS: number;
+  readonly onActivation: (outcome: string, request: RecordActivationRequest, trouble?: unknown) => void;
+  readonly audit: Audit;
+};
