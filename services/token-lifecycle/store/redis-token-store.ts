@@ -147,7 +147,9 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
         const entries = await answered(redis.xrangeBuffer(key, from, "+", "COUNT", 1_000));
         const gone = entries.filter(([, fields]) => {
           const event = fields[1] && fromBinary(TokenEventSchema, fields[1]);
-          return event && event.tokenReferenceId === tokenReferenceId && event.version < version && event.customerId;
+          if (event?.tokenReferenceId !== tokenReferenceId || event.version >= version) return false;
+          // Reasons and actors are people's words about people.
+          return event.customerId !== undefined || event.reason !== "" || event.actor !== "";
         });
         if (gone.length > 0) await answered(redis.xdel(key, ...gone.map(([id]) => id)));
         const last = entries.at(-1)?.[0];
