@@ -69,9 +69,19 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     return swappedOf(reply);
   }
 
-  /** A tombstone must not be listed under a customer, whose ID the bet on a new token has just written. */
   async function unindex(tokenReferenceId: string, customerIds: readonly string[]): Promise<void> {
     await answered(Promise.all(customerIds.map((id) => redis.zrem(customerKey(id), tokenReferenceId))));
+  }
+
+  /** A swap that failed has listed the token under a customer who may not be its own, and whom no erasure would find. */
+  async function unindexOthers(tokenReferenceId: string, token: Current, listed: ReadonlySet<string>): Promise<void> {
+    const others = [...listed].filter((id) => !token?.indexedCustomerIds.includes(id));
+    if (others.length === 0) return;
+    await unindex(tokenReferenceId, others);
+    // One of them may have become its own in between.
+    const present = currentOf(await read(tokenReferenceId));
+    const own = others.filter((id) => present?.indexedCustomerIds.includes(id));
+    await answered(Promise.all(own.map((id) => redis.zadd(customerKey(id), 0, tokenReferenceId))));
   }
 
   // WAIT counts replicas that have everything this connection wrote or read, so a repeat needs it as much as a change.
@@ -104,13 +114,13 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
         const current = currentOf(expected);
         const decision = decide(current);
         if (decision.kind !== "change") {
-          if (current?.eraseTime) await unindex(tokenReferenceId, [...indexed]);
+          await unindexOthers(tokenReferenceId, current, indexed);
           await waitForReplicas();
           return decision;
         }
         const swapped = await swap(tokenReferenceId, expected, decision);
         if (swapped.done) {
-          if (decision.next.eraseTime) await unindex(tokenReferenceId, [...indexed]);
+          await unindexOthers(tokenReferenceId, decision.next, indexed);
           await waitForReplicas();
           return decision;
         }
