@@ -437,7 +437,7 @@ describe("WatchTokenEvents", () => {
     this.timeout(40_000);
     const abort = new AbortController();
     setMaxListeners(0, abort.signal);
-    type Follower = { events: TokenEvent[]; breaks: number; cursor: string };
+    type Follower = { events: TokenEvent[]; breaks: string[]; cursor: string };
     const clients: TokenClient[] = [];
     /** Goes on with its last cursor whenever the stream breaks. */
     const follow = async (follower: Follower): Promise<void> => {
@@ -450,8 +450,7 @@ describe("WatchTokenEvents", () => {
           for await (const message of own.watchTokenEvents(start, options)) take(follower, message);
         } catch (error) {
           if (abort.signal.aborted) return;
-          follower.breaks += 1;
-          expect(refusalIn(error).code, "why a stream broke").to.be.oneOf(["Unavailable", "Canceled", "Unknown"]);
+          follower.breaks.push(refusalIn(error).reason);
           await until("the service answers", () =>
             fetch(`${stack.service.adminUrl}/readyz`).then(
               ({ ok }) => ok,
@@ -464,7 +463,7 @@ describe("WatchTokenEvents", () => {
       if (event) follower.events.push(event);
       follower.cursor = cursor;
     };
-    const followers: Follower[] = Array.from({ length: 20 }, () => ({ events: [], breaks: 0, cursor: "" }));
+    const followers: Follower[] = Array.from({ length: 20 }, () => ({ events: [], breaks: [], cursor: "" }));
     const following = followers.map(follow);
     await until("all have begun", () => followers.every(({ cursor }) => cursor !== ""));
 
@@ -496,7 +495,10 @@ describe("WatchTokenEvents", () => {
     const expected = references.flatMap((reference) => [1, 2, 3, 4, 5].map((version) => `${reference} ${version}`));
     for (const [index, follower] of followers.entries()) {
       await until(`watcher ${index} has everything`, () => new Set(idsOf(follower.events)).size >= expected.length);
-      expect(follower.breaks, "the kill broke its stream").to.be.at.least(1);
+      // A transport that breaks has no reason of ours, a service that starts may not have found Redis yet, and on a busy
+      // machine a watcher may be too slow.
+      expect(follower.breaks, "the kill broke its stream").to.have.length.at.least(1);
+      expect(["", "STORE_UNAVAILABLE", "CONSUMER_TOO_SLOW"], "why streams broke").to.include.members(follower.breaks);
       // What comes a second time was before; what comes for the first time is the next one of its token.
       const versions = new Map<string, bigint>();
       for (const { tokenReferenceId, version } of follower.events) {
