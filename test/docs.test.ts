@@ -7,8 +7,11 @@ import { expect } from "chai";
 import { resultCodes, resultOfError } from "../gateway/alipayplus/result.js";
 import { BadRequestSchema, ErrorInfoSchema } from "../proto/gen/google/rpc/error_details_pb.js";
 import { ErrorReasonSchema } from "../proto/gen/mpp/token/v1/error_reason_pb.js";
+import { rights } from "../services/token-lifecycle/access/policy.js";
 import { errorDomain, wordOf } from "../services/token-lifecycle/errors.js";
 import * as keys from "../services/token-lifecycle/store/keys.js";
+import { withStateDiagram } from "../tools/state-diagram.js";
+import { faultTable } from "./torture/faults.js";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const textOf = (file: string): string => readFileSync(join(root, file), "utf8");
@@ -98,11 +101,27 @@ describe("the documents", () => {
       eventsKey: keys.eventsKey(0),
       deliveriesKey: keys.deliveriesKey("<tokenReferenceId>"),
       customerKey: keys.customerKey("<customerId>"),
+      deactivatedKey: keys.deactivatedKey,
     };
     const makers = Object.keys(keys).filter((name) => name.endsWith("Key"));
     const listed = tableRows("docs/redis.md", "key", "made by").map(([key, maker]) => `${maker} ${key}`);
     const made = makers.map((maker) => `${maker} ${examples[maker]?.replace(/\{\d\d\}/, "{pp}")}`);
     expect(listed.sort()).to.deep.equal(made.sort());
+  });
+
+  it("show the state machine as it is", () => {
+    const text = textOf("docs/architecture.md");
+    expect(text, "run npm run docs").to.equal(withStateDiagram(text));
+  });
+
+  it("name every fault of the torture run with its weight and no other", () => {
+    const disk = { env: {}, losePower: () => 0, fail: () => {}, heal: () => {} };
+    const listed = tableRows("docs/reliability.md", "fault", "weight").map(([name, weight]) => `${name} ${weight}`);
+    expect(listed).to.deep.equal(faultTable(disk).map(([weight, { name }]) => `${name} ${weight}`));
+  });
+
+  it("name every right with its rpcs", () => {
+    expect(tableRows("docs/grpc.md", "right", "rpcs").map(([right]) => right)).to.deep.equal([...rights]);
   });
 
   it("name every dependency with a reason and no other", () => {
@@ -122,6 +141,11 @@ describe("the documents", () => {
         expect(existsSync(place), `${target} exists`).to.equal(true);
         if (anchor !== undefined) expect(anchorsOf(readFileSync(place, "utf8")), target).to.include(anchor);
       }
+    });
+
+    it(`names files that exist: ${file}`, () => {
+      for (const [, path = ""] of textOf(file).matchAll(/`((?:test|tools|gateway|services|lib|proto)\/[\w./-]+)`/g))
+        expect(existsSync(join(root, path)), `${path} exists`).to.equal(true);
     });
 
     it(`names npm scripts that exist: ${file}`, () => {
