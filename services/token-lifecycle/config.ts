@@ -65,7 +65,12 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     futureToleranceS: settings.EVENT_TIME_TOLERANCE_S,
     eventsMaxLen: settings.EVENTS_MAX_LEN,
     eventsMaxAgeMs: settings.EVENTS_MAX_AGE_H * 3_600_000,
-    watch: { heartbeatMs: settings.WATCH_HEARTBEAT_MS, stallMs: settings.WATCH_STALL_MS, recent: 2_000 },
+    watch: {
+      heartbeatMs: settings.WATCH_HEARTBEAT_MS,
+      stallMs: settings.WATCH_STALL_MS,
+      blockMs: Math.min(500, Math.ceil(settings.REDIS_TIMEOUT_MS / 2)),
+      recent: 2_000,
+    },
     retention: {
       deactivatedDays: settings.RETENTION_DEACTIVATED_DAYS,
       everyMs: settings.RETENTION_EVERY_MS,

@@ -28,7 +28,7 @@ await runProgram("token service", start);
 async function start(): Promise<Running> {
   const config = readConfig(process.env);
   const log = createLog("token-service", config.logLevel);
-  const metrics = createMetrics();
+  const metrics = createMetrics(() => feed.watchers());
   const keyring = loadFolder(
     config.keyringDir,
     config.keysReloadMs,

@@ -1,12 +1,20 @@
 // What the token service counts.
-import { Counter, collectDefaultMetrics, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-export function createMetrics() {
+export function createMetrics(watchers: () => number) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
+  new Gauge({
+    name: "token_service_watchers",
+    help: "Streams of WatchTokenEvents that are open.",
+    registers,
+    collect() {
+      this.set(watchers());
+    },
+  });
   return {
     registry,
     activations: new Counter({

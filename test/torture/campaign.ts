@@ -6,12 +6,20 @@ import type { RedisClient } from "../../services/token-lifecycle/store/redis.js"
 import { send, signRequest } from "../../tools/sender.js";
 import { testSender, writeClient, writeKeyring } from "../support/keys.js";
 import { apiPath, notification } from "../support/notification.js";
-import { startTestPart, startTestRedis, temporaryFolder, until, untilServing } from "../support/processes.js";
-import { buildDisk } from "./disk.js";
-import { faultTable, pause, type Target } from "./faults.js";
+import {
+  startTestPart,
+  startTestRedis,
+  type TestPart,
+  temporaryFolder,
+  until,
+  untilServing,
+} from "../support/processes.js";
+import { buildDisk, type Disk } from "./disk.js";
+import { faultTable, pause } from "./faults.js";
 import { createLedger, type Entry, type Ledger } from "./ledger.js";
-import { startFaultProxy } from "./proxy.js";
-import { seeded } from "./random.js";
+import { type FaultProxy, startFaultProxy } from "./proxy.js";
+import { type Random, seeded } from "./random.js";
+import { startSentinelSet } from "./sentinel.js";
 
 export type CampaignOptions = {
   readonly seed: number;
@@ -19,7 +27,8 @@ export type CampaignOptions = {
   readonly seconds: number;
   readonly kills: number;
   readonly workers: number;
-  readonly durability: "fsync" | "everysec" | "memory";
+  /** `replicated:1` runs three Redis under Sentinel, the others a single one. */
+  readonly durability: "fsync" | "everysec" | "memory" | "replicated:1";
   /** Told after each fault. */
   readonly progress: (state: { seconds: number; kills: number; settled: number; misses: number }) => void;
 };
@@ -39,28 +48,89 @@ export type CampaignReport = {
   readonly misses: Ledger["misses"];
 };
 
-export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
-  const random = seeded(options.seed);
-  const folder = temporaryFolder();
-  const redisDir = join(folder.path, "redis");
-  const disk = buildDisk(join(folder.path, "disk"), redisDir);
-  writeClient(join(folder.path, "keys"));
-  writeKeyring(join(folder.path, "keyring"));
-  const appendfsync = { fsync: "always", everysec: "everysec", memory: "no" } as const;
-  const redis = await startTestRedis(redisDir, appendfsync[options.durability], {
+/** What stands below the service, and what can happen to it. */
+type Topology = {
+  readonly redisUrl: string;
+  /** A connection past everything that fails. */
+  readonly admin: () => Promise<RedisClient>;
+  readonly disk: Disk | undefined;
+  readonly faults: (service: TestPart, gateway: TestPart, toService: FaultProxy) => Table;
+  readonly stop: () => Promise<void>;
+};
+type Table = readonly (readonly [weight: number, strike: BoundFault])[];
+type BoundFault = {
+  readonly name: string;
+  readonly kills: boolean;
+  readonly strike: (ms: number, random: Random) => Promise<string>;
+};
+
+/** One Redis, its disk, and a proxy on the way to it. */
+async function singleRedis(folder: string, durability: CampaignOptions["durability"]): Promise<Topology> {
+  const redisDir = join(folder, "redis");
+  const disk = buildDisk(join(folder, "disk"), redisDir);
+  const appendfsync = durability === "memory" ? "no" : durability === "everysec" ? "everysec" : "always";
+  const redis = await startTestRedis(redisDir, appendfsync, {
     env: disk?.env ?? {},
     more: ["--enable-debug-command", "local"],
   });
   const toRedis = await startFaultProxy({ path: redis.socket });
+  let connection: RedisClient | undefined;
+  const admin = async (): Promise<RedisClient> => {
+    if (connection?.status !== "ready") connection = await redis.connect();
+    return connection;
+  };
+  return {
+    redisUrl: `redis://127.0.0.1:${toRedis.port}`,
+    admin,
+    disk,
+    faults: (service, gateway, toService) =>
+      faultTable(disk).map(([weight, { name, kills, strike }]) => {
+        const target = { redis, service, gateway, hops: [toService, toRedis] as const, disk, admin };
+        return [weight, { name, kills, strike: (ms: number, random: Random) => strike(target, ms, random) }] as const;
+      }),
+    async stop() {
+      await redis.stop();
+      await toRedis.close();
+    },
+  };
+}
+
+/** Three Redis under Sentinel, of which one at a time dies. */
+async function redisUnderSentinel(folder: string): Promise<Topology> {
+  const set = await startSentinelSet(folder);
+  return {
+    redisUrl: set.url,
+    admin: set.admin,
+    disk: undefined,
+    faults: (service, gateway) => {
+      const kill = (part: TestPart) => async () => {
+        await part.kill();
+        await part.start();
+        return "killed";
+      };
+      return [
+        [8, { name: "kill the master", kills: true, strike: (ms) => set.failOver(ms) }],
+        [1, { name: "kill the service", kills: true, strike: kill(service) }],
+        [1, { name: "kill the gateway", kills: true, strike: kill(gateway) }],
+      ];
+    },
+    stop: set.stop,
+  };
+}
+
+export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
+  const random = seeded(options.seed);
+  const folder = temporaryFolder();
+  writeClient(join(folder.path, "keys"));
+  writeKeyring(join(folder.path, "keyring"));
+  const topology =
+    options.durability === "replicated:1"
+      ? await redisUnderSentinel(folder.path)
+      : await singleRedis(folder.path, options.durability);
   const common = { DATA_DIR: folder.path, LOG_LEVEL: "warn", DURABILITY_CHECK_MS: "100" };
   const service = await startTestPart(
     "service",
-    {
-      ...common,
-      REDIS_URL: `redis://127.0.0.1:${toRedis.port}`,
-      DURABILITY: options.durability,
-      EVENTS_MAX_LEN: "100000000",
-    },
+    { ...common, REDIS_URL: topology.redisUrl, DURABILITY: options.durability, EVENTS_MAX_LEN: "100000000" },
     join(folder.path, "service.log"),
   );
   await untilServing(service);
@@ -71,18 +141,6 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     join(folder.path, "gateway.log"),
   );
   const ledger = createLedger(folder.path);
-  let admin: RedisClient | undefined;
-  const target: Target = {
-    redis,
-    service,
-    gateway,
-    hops: [toService, toRedis],
-    disk,
-    async admin() {
-      if (admin?.status !== "ready") admin = await redis.connect();
-      return admin;
-    },
-  };
 
   const agent = new Agent({ keepAlive: true });
   const url = new URL(gateway.url + apiPath);
@@ -136,34 +194,33 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   const started = performance.now();
   const elapsed = (): number => (performance.now() - started) / 1000;
   const workers = Array.from({ length: options.workers }, work);
-  const table = faultTable(disk);
+  const table = topology.faults(service, gateway, toService);
   const faults: Record<string, number> = {};
   let kills = 0;
   try {
     while (elapsed() < options.seconds && kills < options.kills) {
       const fault = random.pick(table);
       const ms = random.between(50, 900);
-      const words = await fault.strike(target, ms, random);
+      const words = await fault.strike(ms, random);
       faults[fault.name] = (faults[fault.name] ?? 0) + 1;
       if (fault.kills) kills += 1;
       ledger.happened(`${fault.name}: ${words}`);
       await until("the service serves again", async () => isServing(service), 30_000);
       await pause(random.between(50, 250));
-      const settled = await ledger.check(await target.admin());
+      const settled = await ledger.check(await topology.admin());
       options.progress({ seconds: elapsed(), kills, settled, misses: ledger.misses.length });
     }
     running = false;
     await Promise.all(workers);
-    await ledger.check(await target.admin());
-    await ledger.checkEvents(await target.admin());
+    await ledger.check(await topology.admin());
+    await ledger.checkEvents(await topology.admin());
   } finally {
     running = false;
     agent.destroy();
     await gateway.stop();
     await service.stop();
-    await redis.stop();
     await toService.close();
-    await toRedis.close();
+    await topology.stop();
     folder.remove();
   }
   const of = (kind: Entry["kind"]): Entry[] => ledger.entries.filter((entry) => entry.kind === kind);
@@ -173,7 +230,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     durability: options.durability,
     seconds: Math.round(elapsed()),
     kills,
-    cutsPower: disk !== undefined,
+    cutsPower: topology.disk !== undefined,
     faults,
     sent,
     notifications: {

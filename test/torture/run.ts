@@ -20,7 +20,7 @@ const options = new Command()
   .option("--workers <number>", "notifications under way at once", whole, 8)
   .addOption(
     new Option("--durability <class>", "what SUCCESS promises")
-      .choices(["fsync", "everysec", "memory"])
+      .choices(["fsync", "everysec", "memory", "replicated:1"])
       .default("fsync"),
   )
   .option("--out <folder>", "where the report goes", ".data/torture")
@@ -36,7 +36,7 @@ const report = await runCampaign({
 });
 bar.stop();
 mkdirSync(options.out, { recursive: true });
-const name = `torture-${report.durability}-${report.seed}`;
+const name = `torture-${report.durability.replace(":", "-")}-${report.seed}`;
 writeFileSync(join(options.out, `${name}.json`), JSON.stringify(report, undefined, 2));
 writeFileSync(join(options.out, `${name}.md`), reportText(report));
 process.stdout.write(`${reportText(report)}\nwritten to ${join(options.out, name)}.md and .json\n`);

@@ -2,7 +2,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type EventCursor, EventCursorSchema } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
 import { ErrorReason } from "../../../proto/gen/mpp/token/v1/error_reason_pb.js";
-import { type TokenEvent, TokenEventSchema } from "../../../proto/gen/mpp/token/v1/token_pb.js";
+import { type TokenEvent, TokenEventSchema, TokenEventType } from "../../../proto/gen/mpp/token/v1/token_pb.js";
 import { eventsKey, partitions } from "./keys.js";
 import type { RedisClient } from "./redis.js";
 
@@ -50,6 +50,8 @@ export type FeedOptions = {
   readonly heartbeatMs: number;
   /** How long a watcher may take for one event before it is too slow. */
   readonly stallMs: number;
+  /** How long one read at the head waits for entries. Well below the client's own time limit, or reads pile up. */
+  readonly blockMs: number;
   /** Entries that each partition keeps in memory for watchers near the head. */
   readonly recent: number;
 };
@@ -100,7 +102,7 @@ export function createEventFeed(head: RedisClient, reader: RedisClient, options:
       "COUNT",
       1_000,
       "BLOCK",
-      500,
+      options.blockMs,
       "STREAMS",
       ...partitionNumbers.map(eventsKey),
       ...ids,
@@ -112,7 +114,9 @@ export function createEventFeed(head: RedisClient, reader: RedisClient, options:
       for (const raw of entries) {
         const entry = entryOf(raw);
         reached[partition] = positionOf(raw[0].toString());
-        if (entry) kept.push(entry);
+        if (!entry) continue;
+        if (entry.event.type === TokenEventType.ERASED) forget(kept, entry.event);
+        kept.push(entry);
       }
       for (const dropped of kept.splice(0, kept.length - options.recent)) coveredFrom[partition] = dropped.position;
     }
@@ -135,12 +139,13 @@ export function createEventFeed(head: RedisClient, reader: RedisClient, options:
       const entries = kept.slice(known + 1, known + 1 + readCount);
       return { entries, upTo: entries.at(-1)?.position ?? max(behind, end) };
     }
-    const [info, raws] = await Promise.all([
-      streamInfo(reader, partition),
+    // In this order: what is trimmed after the entries were read shows in what is asked about the stream next.
+    const [raws, info] = await Promise.all([
       reader.xrangeBuffer(eventsKey(partition), `(${textOf(behind)}`, "+", "COUNT", readCount) as Promise<RawEntry[]>,
+      streamInfo(reader, partition),
     ]);
     // Trimming takes from the oldest end, so nothing is missing behind a position that is still kept or newer.
-    if (!isStart && compare(behind, info.first) < 0 && compare(behind, info.lastDeleted) < 0)
+    if (!isStart && !info.isWhole && compare(behind, info.start) < 0)
       throw new FeedError(ErrorReason.CURSOR_EXPIRED, "events after the cursor are no longer kept");
     const last = raws.at(-1);
     return {
@@ -168,7 +173,8 @@ export function createEventFeed(head: RedisClient, reader: RedisClient, options:
           )
         : error;
     watcherCount += 1;
-    let quietSince = Date.now();
+    // Begins with a sign of life, unless there is an event: a break before the first event must not cost the cursor.
+    let quietSince = 0;
     try {
       while (!signal.aborted) {
         if (stopped) throw new FeedError(ErrorReason.STOPPING, "the service is stopping", cursor());
@@ -227,17 +233,17 @@ export function createEventFeed(head: RedisClient, reader: RedisClient, options:
   /** Where each partition starts, and whether that is a start: then nothing can be missing before the first entry. */
   async function startPositions(start: WatchStart): Promise<{ positions: Position[]; isStart: boolean[] }> {
     const all = (value: boolean): boolean[] => partitionNumbers.map(() => value);
+    const infos = () => Promise.all(partitionNumbers.map((each) => streamInfo(reader, each)));
+    // Real positions, not zeros: the cursors of this watch must hold although older entries are gone already.
+    const beginning = async () => ({ positions: (await infos()).map((info) => info.start), isStart: all(true) });
     switch (start.at) {
       case "now":
-        return {
-          positions: await Promise.all(partitionNumbers.map((each) => lastPosition(reader, each))),
-          isStart: all(true),
-        };
+        return { positions: (await infos()).map(({ last }) => last), isStart: all(true) };
       case "beginning":
-        return { positions: partitionNumbers.map(() => zero), isStart: all(true) };
+        return beginning();
       case "cursor": {
         const { positions, fromBeginning } = parseCursor(start.cursor);
-        return { positions, isStart: all(fromBeginning) };
+        return fromBeginning ? beginning() : { positions, isStart: all(false) };
       }
     }
   }
@@ -250,6 +256,12 @@ export function createEventFeed(head: RedisClient, reader: RedisClient, options:
       wakeAll();
     },
   };
+}
+
+/** An erasure takes the token's earlier events from Redis; they must not live on in memory. */
+function forget(kept: Entry[], { tokenReferenceId, version }: TokenEvent): void {
+  const left = kept.filter(({ event }) => event.tokenReferenceId !== tokenReferenceId || event.version >= version);
+  kept.splice(0, kept.length, ...left);
 }
 
 /** Drops events older than an instant, roughly: whole nodes of the stream at a time, so it never stalls Redis. */
@@ -284,7 +296,13 @@ async function lastPosition(redis: RedisClient, partition: number): Promise<Posi
   return (await streamInfo(redis, partition)).last;
 }
 
-type StreamInfo = { readonly first: Position; readonly last: Position; readonly lastDeleted: Position };
+type StreamInfo = {
+  /** Just before the oldest entry that is kept; the last ID when none is. */
+  readonly start: Position;
+  readonly last: Position;
+  /** Nothing was ever taken from the stream. */
+  readonly isWhole: boolean;
+};
 
 async function streamInfo(redis: RedisClient, partition: number): Promise<StreamInfo> {
   const reply = (await redis.xinfo("STREAM", eventsKey(partition)).catch((error: Error) => {
@@ -296,13 +314,16 @@ async function streamInfo(redis: RedisClient, partition: number): Promise<Stream
   const first = facts.get("first-entry");
   const last = positionOf(String(facts.get("last-generated-id") ?? "0-0"));
   return {
-    // An empty stream keeps nothing up to its last ID.
-    first: Array.isArray(first) ? positionOf(String(first[0])) : last,
+    start: Array.isArray(first) ? before(positionOf(String(first[0]))) : last,
     last,
-    // Redis 6 does not tell: then whatever is gone may have been news.
-    lastDeleted: facts.has("max-deleted-entry-id") ? positionOf(String(facts.get("max-deleted-entry-id"))) : last,
+    // Redis tells the highest ID of XDEL but not of trimming, so its counters must do. Redis 6 has none of this: then
+    // whatever is gone may have been news.
+    isWhole: facts.has("entries-added") && facts.get("entries-added") === facts.get("length"),
   };
 }
+
+const maxSeq = 2n ** 64n - 1n;
+const before = ({ ms, seq }: Position): Position => (seq > 0n ? { ms, seq: seq - 1n } : { ms: ms - 1n, seq: maxSeq });
 
 function cursorText(positions: readonly Position[], fromBeginning = false): string {
   const message = create(EventCursorSchema, {

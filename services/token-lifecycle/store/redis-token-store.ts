@@ -72,26 +72,19 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     return swappedOf(reply);
   }
 
-  /** A tombstone must not be listed under a customer, whose ID the bet on a new token has just written. */
   async function unindex(tokenReferenceId: string, customerIds: readonly string[]): Promise<void> {
     await answered(Promise.all(customerIds.map((id) => redis.zrem(customerKey(id), tokenReferenceId))));
   }
 
-  /**
-   * Takes back what a report that was not accepted wrote into customers' lists. A report of such a customer that is accepted
-   * at this very moment has swapped before the token is read again, or writes its entry after that.
-   */
-  async function dropStrays(tokenReferenceId: string, written: string[], rightful: readonly string[]): Promise<void> {
-    const strays = written.filter((id) => !rightful.includes(id));
-    if (strays.length === 0) return;
-    try {
-      await unindex(tokenReferenceId, strays);
-      const present = currentOf(await read(tokenReferenceId))?.indexedCustomerIds ?? [];
-      for (const id of strays)
-        if (present.includes(id)) await answered(redis.zadd(customerKey(id), 0, tokenReferenceId));
-    } catch {
-      // Not worth an answer: readers ask the token whose it is.
-    }
+  /** A swap that failed has listed the token under a customer who may not be its own, and whom no erasure would find. */
+  async function unindexOthers(tokenReferenceId: string, token: Current, listed: ReadonlySet<string>): Promise<void> {
+    const others = [...listed].filter((id) => !token?.indexedCustomerIds.includes(id));
+    if (others.length === 0) return;
+    await unindex(tokenReferenceId, others);
+    // One of them may have become its own in between.
+    const present = currentOf(await read(tokenReferenceId));
+    const own = others.filter((id) => present?.indexedCustomerIds.includes(id));
+    await answered(Promise.all(own.map((id) => redis.zadd(customerKey(id), 0, tokenReferenceId))));
   }
 
   // WAIT counts replicas that have everything this connection wrote or read, so a repeat needs it as much as a change.
@@ -121,14 +114,13 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
         const current = currentOf(expected);
         const decision = decide(current);
         if (decision.kind !== "change") {
-          if (current?.eraseTime) await unindex(tokenReferenceId, [...indexed]);
-          else void dropStrays(tokenReferenceId, [...indexed], current?.indexedCustomerIds ?? []);
+          await unindexOthers(tokenReferenceId, current, indexed);
           await waitForReplicas();
           return decision;
         }
         const swapped = await swap(tokenReferenceId, expected, decision);
         if (swapped.done) {
-          if (decision.next.eraseTime) await unindex(tokenReferenceId, [...indexed]);
+          await unindexOthers(tokenReferenceId, decision.next, indexed);
           await waitForReplicas();
           return decision;
         }
@@ -165,7 +157,9 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
         const entries = await answered(redis.xrangeBuffer(key, from, "+", "COUNT", 1_000));
         const gone = entries.filter(([, fields]) => {
           const event = fields[1] && fromBinary(TokenEventSchema, fields[1]);
-          return event && event.tokenReferenceId === tokenReferenceId && event.version < version && event.customerId;
+          if (event?.tokenReferenceId !== tokenReferenceId || event.version >= version) return false;
+          // Reasons and actors are people's words about people.
+          return event.customerId !== undefined || event.reason !== "" || event.actor !== "";
         });
         if (gone.length > 0) await answered(redis.xdel(key, ...gone.map(([id]) => id)));
         const last = entries.at(-1)?.[0];

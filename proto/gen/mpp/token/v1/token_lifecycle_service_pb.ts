@@ -687,7 +687,7 @@ export const WatchTokenEventsRequestSchema: GenMessage<WatchTokenEventsRequest> 
  */
 export type WatchTokenEventsResponse = Message<"mpp.token.v1.WatchTokenEventsResponse"> & {
   /**
-   * The event. Not set: a heartbeat, sent when there was nothing to send for a while.
+   * The event. Not set: a sign of life, sent first and whenever there was nothing to send for a while.
    *
    * @generated from field: mpp.token.v1.TokenEvent event = 1;
    */
