@@ -92,8 +92,8 @@ export async function startSentinelSet(folder: string): Promise<SentinelSet> {
       `logfile ${join(dir, "sentinel.log")}`,
       `sentinel monitor ${masterName} 127.0.0.1 ${nodes[0]?.port} 2`,
       // Long enough for a busy machine: a live node that is taken for dead would be a second fault.
-      `sentinel down-after-milliseconds ${masterName} 2000`,
-      `sentinel failover-timeout ${masterName} 10000`,
+      `sentinel down-after-milliseconds ${masterName} 1500`,
+      `sentinel failover-timeout ${masterName} 2000`,
       `sentinel parallel-syncs ${masterName} 2`,
     ];
     writeFileSync(file, `${settings.join("\n")}\n`);
@@ -125,6 +125,24 @@ export async function startSentinelSet(folder: string): Promise<SentinelSet> {
     20_000,
   );
 
+  /** No Sentinel is still busy with the last failover: a node lost now would be a second fault at once. */
+  const hasSettled = async (): Promise<boolean> => {
+    const states = await Promise.all(
+      sentinels.map(({ port }) =>
+        ask(port, async (redis) => {
+          const flags = (reply: unknown): string => {
+            const facts = (reply as unknown[]).map(String);
+            return facts[facts.indexOf("flags") + 1] ?? "";
+          };
+          const master = flags(await redis.call("SENTINEL", "master", masterName));
+          const replicas = (await redis.call("SENTINEL", "replicas", masterName)) as unknown[];
+          return master === "master" && replicas.length === 2 && replicas.every((each) => flags(each) === "slave");
+        }),
+      ),
+    );
+    return states.every((settled) => settled === true);
+  };
+
   const url = `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(",")}/${masterName}`;
   let connection: RedisClient | undefined;
   return {
@@ -147,13 +165,14 @@ export async function startSentinelSet(folder: string): Promise<SentinelSet> {
       dead.process.kill("SIGKILL");
       await ended;
       const started = Date.now();
-      await until("another master is promoted", async () => ![0, old].includes(await masterPort()), 30_000);
+      await until("another master is promoted", async () => ![0, old].includes(await masterPort()), 60_000);
       const promoted = await masterPort();
       await until("the new master knows it", async () => /role:master/.test((await roleOf(promoted)) ?? ""), 10_000);
       const tookMs = Date.now() - started;
       await new Promise((resolve) => setTimeout(resolve, downMs));
       dead.process = launch(dead.port, dead.dir, ["--replicaof", "127.0.0.1", String(promoted)]);
       await until("all replicas are in step again", async () => isInStep(await masterPort()), 60_000);
+      await until("the Sentinels have settled", hasSettled, 60_000);
       return `failed over in ${tookMs} ms`;
     },
     async stop() {
