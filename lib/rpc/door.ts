@@ -62,14 +62,34 @@ export function createDoor(handler: Handler, tls: TlsFiles | undefined): Door {
   };
 }
 
+/** What is read and dropped of a message that was refused before its end, in bytes. */
+const dropLimitBytes = 4 * 1024 * 1024;
+
 /**
  * A handler that refuses a message before its end would end the connection under the answer, and the caller would not read
- * it: the rest of the message is read and dropped instead.
+ * it: the rest of the message is read and dropped first.
  */
 function keptOpen(request: http.IncomingMessage, response: http.ServerResponse): http.IncomingMessage {
   const iterator = request.iterator.bind(request);
   request[Symbol.asyncIterator] = () => iterator({ destroyOnReturn: false });
-  response.once("finish", () => request.resume());
+  const end = response.end.bind(response) as (...args: unknown[]) => http.ServerResponse;
+  response.end = (...args: unknown[]) => {
+    if (request.complete || request.destroyed) return end(...args);
+    let left = dropLimitBytes;
+    const finish = (): void => {
+      request.off("data", onData);
+      request.off("close", finish);
+      end(...args);
+    };
+    const onData = (chunk: Buffer): void => {
+      left -= chunk.length;
+      if (left < 0) finish();
+    };
+    request.on("data", onData);
+    request.on("close", finish);
+    request.resume();
+    return response;
+  };
   return request;
 }
 

@@ -94,7 +94,7 @@ describe("the port of the token service", () => {
 
       it("refuses a message over 256 KiB with RESOURCE_EXHAUSTED", async () => {
         const error = await failure(client().getToken({ tokenReferenceId: tooLong }));
-        expect(Code[error.code]).to.equal(Code[Code.ResourceExhausted]);
+        expect(Code[error.code], String(error.cause ?? error)).to.equal(Code[Code.ResourceExhausted]);
       });
     });
 

@@ -25,7 +25,8 @@ export async function startFaultProxy(target: { path: string } | { port: number 
   let cut: number | undefined;
 
   function forward(from: Socket, to: Socket, direction: Direction, pair: Pair): void {
-    let ready = 0;
+    // Bytes of a connection never overtake each other: TCP does not do that, so a test must not either.
+    let last = Promise.resolve();
     from.on("data", (chunk: Buffer) => {
       if (silent.has(direction)) return;
       let bytes = chunk;
@@ -33,18 +34,20 @@ export async function startFaultProxy(target: { path: string } | { port: number 
         bytes = chunk.subarray(0, cut);
         cut -= bytes.length;
         if (bytes.length < chunk.length) {
-          to.write(bytes, () => end(pair));
+          last = last.then(() => void to.write(bytes, () => end(pair)));
           return;
         }
       }
       const due = performance.now() + latency + Math.random() * jitter;
-      // Bytes of a connection never overtake each other.
-      ready = Math.max(ready, due);
-      const wait = ready - performance.now();
-      if (wait < 1) to.write(bytes);
-      else setTimeout(() => to.write(bytes), wait);
+      last = last.then(async () => {
+        const wait = due - performance.now();
+        if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+        if (!to.destroyed) to.write(bytes);
+      });
     });
-    from.on("end", () => to.end());
+    from.on("end", () => {
+      last = last.then(() => void to.end());
+    });
     from.on("error", () => end(pair));
     from.on("close", () => end(pair));
   }

@@ -11,7 +11,7 @@ export function reportText(report: CampaignReport): string {
   return [
     `# Torture: seed ${report.seed}, class ${report.durability}`,
     "",
-    `${report.seconds} s, ${report.kills} kills${report.cutsPower ? ", power cuts included" : ", no power cuts: no C compiler"}.`,
+    `${report.seconds} s, ${report.kills} kills${report.cutsPower ? ", power cuts included" : ", no power cuts"}.`,
     `${misses.length === 0 ? "No promise was broken." : `**${misses.length} broken promises.**`}`,
     "",
     "| notifications | |",

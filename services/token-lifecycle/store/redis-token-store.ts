@@ -82,7 +82,7 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     if (others.length === 0) return;
     await unindex(tokenReferenceId, others);
     // One of them may have become its own in between.
-    const present = currentOf(await read(tokenReferenceId));
+    const present = currentOf(await read(tokenReferenceId), tokenReferenceId);
     const own = others.filter((id) => present?.indexedCustomerIds.includes(id));
     await answered(Promise.all(own.map((id) => redis.zadd(customerKey(id), 0, tokenReferenceId))));
   }
@@ -102,7 +102,7 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
 
   return {
     async read(tokenReferenceId) {
-      return currentOf(await read(tokenReferenceId));
+      return currentOf(await read(tokenReferenceId), tokenReferenceId);
     },
 
     async apply(tokenReferenceId, bet, decide) {
@@ -111,7 +111,7 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
       let expected = bet === "new" ? nothing : await read(tokenReferenceId);
       const indexed = new Set<string>();
       for (let attempt = 0; attempt < options.attempts; attempt++) {
-        const current = currentOf(expected);
+        const current = currentOf(expected, tokenReferenceId);
         const decision = decide(current);
         if (decision.kind !== "change") {
           await unindexOthers(tokenReferenceId, current, indexed);
@@ -195,8 +195,12 @@ function swappedOf(reply: unknown): Swapped {
   throw new Error("swap.lua answered something else");
 }
 
-function currentOf(value: Buffer): Current {
-  return value.length === 0 ? undefined : fromBinary(StoredTokenSchema, value);
+/** A reply that belongs to another command would make one token's answer out of another's. */
+function currentOf(value: Buffer, tokenReferenceId: string): Current {
+  if (value.length === 0) return undefined;
+  const token = fromBinary(StoredTokenSchema, value);
+  if (token.tokenReferenceId !== tokenReferenceId) throw new Error("Redis answered with another token");
+  return token;
 }
 
 /** ioredis writes a plain Uint8Array as a list of numbers. */

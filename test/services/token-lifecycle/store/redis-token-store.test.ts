@@ -184,6 +184,16 @@ describe("the store in Redis", () => {
     await own.stop();
   });
 
+  it("refuses a value that is another token, and does not decide on it", async () => {
+    await store.apply("T-2", "new", (current) => decideActivation(current, activation({ reference: "T-2" })));
+    await redis.rename(tokenKey("T-2"), tokenKey("T-1"));
+    const other = activation({ token: "5345678901234520" });
+    const error = await store
+      .apply("T-1", "new", (current) => decideActivation(current, other))
+      .catch((thrown: unknown) => thrown);
+    expect(error).to.be.instanceOf(Error).with.property("message", "Redis answered with another token");
+  });
+
   it("refuses a value that is no token, and does not replace it", async () => {
     await redis.set(tokenKey("T-1"), "not a token");
     const error = await store
