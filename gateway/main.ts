@@ -70,9 +70,12 @@ async function start(): Promise<Running> {
 
   // Longer than the idle time of usual load balancers, or they meet closed connections.
   const timeouts = { headersTimeout: 10_000, requestTimeout: 15_000, keepAliveTimeout: 65_000 };
-  const options = { ...timeouts, maxHeaderSize: 16 * 1024 };
-  const door = publicDoor(options, app.callback(), config, log);
+  const options = { ...timeouts, maxHeaderSize: 16 * 1024, joinDuplicateHeaders: true };
+  const handler = app.callback();
+  const door = publicDoor(options, handler, config, log);
   const { server } = door;
+  // Node would answer an expectation that it does not know with a bare 417.
+  server.on("checkExpectation", handler);
   server.maxConnections = config.maxConnections;
   const admin = adminServer(metrics.registry, () => []);
   const adminAddress = await listen(admin, {
