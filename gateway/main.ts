@@ -70,13 +70,17 @@ async function start(): Promise<Running> {
 
   // Longer than the idle time of usual load balancers, or they meet closed connections.
   const timeouts = { headersTimeout: 10_000, requestTimeout: 15_000, keepAliveTimeout: 65_000 };
-  const options = { ...timeouts, maxHeaderSize: 16 * 1024, joinDuplicateHeaders: true };
+  // Otherwise Node looks for those that are late only twice a minute.
+  const lookEvery = { connectionsCheckingInterval: 1_000 };
+  const options = { ...timeouts, ...lookEvery, maxHeaderSize: 16 * 1024, joinDuplicateHeaders: true };
   const handler = app.callback();
   const door = publicDoor(options, handler, config, log);
   const { server } = door;
   // Node would answer an expectation that it does not know with a bare 417.
   server.on("checkExpectation", handler);
   server.maxConnections = config.maxConnections;
+  // For a sender that reads no answer; longer than any request takes.
+  server.timeout = 20_000;
   const admin = adminServer(metrics.registry, () => []);
   const adminAddress = await listen(admin, {
     what: "the gateway's admin port",
