@@ -125,14 +125,20 @@ function publicDoor(options: ServerOptions, handler: RequestListener, config: Co
     config.keysReloadMs,
     (previous: ServerTlsFiles | undefined) => {
       const next = readServerTlsFiles(folder);
+      // Without its ca.crt the server would take a certificate of any public authority for a client's.
+      if (previous && (previous.ca === undefined) !== (next.ca === undefined)) {
+        log.error({ trouble: "ca.crt came or went: start the gateway again to use it" }, "certificates");
+        return previous;
+      }
       if (previous) server.setSecureContext(next);
       return next;
     },
     (error) => log.error(errorFields(error), "the certificate files cannot be read; those at hand stay in use"),
   );
+  const handshake = { minVersion: "TLSv1.2", handshakeTimeout: 10_000 } as const;
   const { ca, ...own } = files.current();
   const clients = ca ? { ca, requestCert: true, rejectUnauthorized: true } : {};
-  const server = createHttpsServer({ ...options, ...own, ...clients, minVersion: "TLSv1.2" }, handler);
+  const server = createHttpsServer({ ...options, ...handshake, ...own, ...clients }, handler);
   return { server, stop: files.stop };
 }
 
