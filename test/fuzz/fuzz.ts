@@ -230,11 +230,9 @@ export async function fuzz({ inputs, seed, concurrency = 8, onInput }: FuzzOptio
     slowestMs = Math.max(slowestMs, ms);
     const word =
       typeof answer === "string" ? answer : answer.status === 200 ? answer.result.resultCode : `HTTP ${answer.status}`;
-    const counts = answers.get(input.kind);
-    counts?.set(
-      Object.hasOwn(resultCodes, word) || !word.startsWith("no JSON") ? word : "no body",
-      (counts.get(word) ?? 0) + 1,
-    );
+    const counts = answers.get(input.kind) ?? new Map<string, number>();
+    const key = word.startsWith("no JSON") ? "no body" : word;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
     const breach = breachOf(input, outcome);
     if (breach) breaches.push(`input ${index} (${input.kind}): ${breach}`);
     onInput?.();
