@@ -16,11 +16,8 @@ export function createApp(deps: PipelineDeps, bodyLimitBytes: number): Koa {
       headers: req.headers,
     };
     const answer = await answerTo(head, () => readBody(req, bodyLimitBytes), deps);
-    if (!req.complete) {
-      await discardBody(req);
-      // What was not read would be taken for the next request.
-      if (!req.complete) ctx.set("Connection", "close");
-    }
+    // The sender may not look for an answer before it has written its last byte.
+    if (!req.complete) discardBody(req);
     ctx.status = 200;
     ctx.set(answer.headers);
     ctx.body = answer.body;

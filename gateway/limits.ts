@@ -15,7 +15,9 @@ export type LimitSettings = {
 export type Leave = () => void;
 
 export type Limits = {
-  /** Takes a place among all requests; throws Refusal when there is none. Costs nothing, so it comes first. */
+  /** Throws Refusal when there is no place left. Costs nothing, so it comes first. */
+  readonly checkRoom: () => void;
+  /** Takes a place among all requests; throws Refusal when there is none. After the body: a slow sender gets no place. */
   readonly enter: () => Leave;
   /** Takes a place of a client's own. After the signature: a borrowed Client-Id must not spend an honest client's quota. */
   readonly enterAs: (clientId: string) => Promise<Leave>;
@@ -27,10 +29,14 @@ export function createLimits(settings: LimitSettings): Limits {
   const byClient = new Map<string, number>();
   let inFlight = 0;
   const tooMuch = (): Refusal => new Refusal("REQUEST_TRAFFIC_EXCEED_LIMIT");
+  const checkRoom = (): void => {
+    if (inFlight >= settings.maxInFlight) throw tooMuch();
+  };
   return {
     inFlight: () => inFlight,
+    checkRoom,
     enter() {
-      if (inFlight >= settings.maxInFlight) throw tooMuch();
+      checkRoom();
       inFlight += 1;
       return () => {
         inFlight -= 1;

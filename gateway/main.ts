@@ -72,10 +72,17 @@ async function start(): Promise<Running> {
 
   // Longer than the idle time of usual load balancers, or they meet closed connections.
   const timeouts = { headersTimeout: 10_000, requestTimeout: 15_000, keepAliveTimeout: 65_000 };
-  const options = { ...timeouts, maxHeaderSize: 16 * 1024 };
-  const door = publicDoor(options, app.callback(), config, log);
+  // Otherwise Node looks for those that are late only twice a minute.
+  const lookEvery = { connectionsCheckingInterval: 1_000 };
+  const options = { ...timeouts, ...lookEvery, maxHeaderSize: 16 * 1024, joinDuplicateHeaders: true };
+  const handler = app.callback();
+  const door = publicDoor(options, handler, config, log);
   const { server } = door;
+  // Node would answer an expectation that it does not know with a bare 417.
+  server.on("checkExpectation", handler);
   server.maxConnections = config.maxConnections;
+  // For a sender that reads no answer; longer than any request takes.
+  server.timeout = 20_000;
   const admin = adminServer(metrics.registry, () => []);
   const adminAddress = await listen(admin, {
     what: "the gateway's admin port",
@@ -120,14 +127,20 @@ function publicDoor(options: ServerOptions, handler: RequestListener, config: Co
     config.keysReloadMs,
     (previous: ServerTlsFiles | undefined) => {
       const next = readServerTlsFiles(folder);
+      // Without its ca.crt the server would take a certificate of any public authority for a client's.
+      if (previous && (previous.ca === undefined) !== (next.ca === undefined)) {
+        log.error({ trouble: "ca.crt came or went: start the gateway again to use it" }, "certificates");
+        return previous;
+      }
       if (previous) server.setSecureContext(next);
       return next;
     },
     (error) => log.error(errorFields(error), "the certificate files cannot be read; those at hand stay in use"),
   );
+  const handshake = { minVersion: "TLSv1.2", handshakeTimeout: 10_000 } as const;
   const { ca, ...own } = files.current();
   const clients = ca ? { ca, requestCert: true, rejectUnauthorized: true } : {};
-  const server = createHttpsServer({ ...options, ...own, ...clients, minVersion: "TLSv1.2" }, handler);
+  const server = createHttpsServer({ ...options, ...handshake, ...own, ...clients }, handler);
   return { server, stop: files.stop };
 }
 

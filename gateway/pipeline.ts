@@ -79,11 +79,12 @@ async function answerOf(head: RequestHead, readBody: ReadBody, journey: Journey,
   let endpoint: Endpoint | undefined;
   const places: Leave[] = [];
   try {
-    places.push(deps.limits.enter());
+    deps.limits.checkRoom();
     const admitted = admit(head, deps.endpoints);
     endpoint = admitted.endpoint;
     journey.api = endpoint.api;
     const raw = { ...admitted, body: await readBody() };
+    places.push(deps.limits.enter());
     const verified = verify(raw, deps.clients().clientOf, deps.checks, journey.startedMs);
     journey.clientId = verified.clientId;
     places.push(await deps.limits.enterAs(verified.clientId));

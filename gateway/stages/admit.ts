@@ -13,23 +13,29 @@ export function admit(head: RequestHead, endpoints: Endpoints): AdmittedRequest 
   return { ...head, endpoint };
 }
 
+// trim() takes more for white space than HTTP does.
+const word = (text: string): string =>
+  text
+    .replace(/^[ \t]+/, "")
+    .replace(/(?<![ \t])[ \t]+$/, "")
+    .toLowerCase();
+
 // Alipay+ marks Content-Type as optional and says that UTF-8 is the default.
 function isJsonInUtf8(contentType: string | undefined): boolean {
   if (contentType === undefined) return true;
-  const [type = "", ...parameters] = contentType.split(";").map((part) => part.trim().toLowerCase());
+  const [type = "", ...parameters] = contentType.split(";").map(word);
   const charset = parameters.find((parameter) => parameter.startsWith("charset="))?.slice("charset=".length);
   return type === "application/json" && (charset === undefined || /^"?utf-?8"?$/.test(charset));
 }
 
-const isIdentity = (encoding: string | undefined): boolean =>
-  encoding === undefined || encoding.trim().toLowerCase() === "identity";
+const isIdentity = (encoding: string | undefined): boolean => encoding === undefined || word(encoding) === "identity";
 
 /** RFC 9110, 12.5.1: the most specific range decides, and q=0 excludes. */
 function takesJson(accept: string | undefined): boolean {
   if (accept === undefined || accept.trim() === "") return true;
   const weights = new Map<string, number>();
   for (const range of accept.split(",")) {
-    const [type = "", ...parameters] = range.split(";").map((part) => part.trim().toLowerCase());
+    const [type = "", ...parameters] = range.split(";").map(word);
     const q = parameters.find((parameter) => parameter.startsWith("q="))?.slice(2);
     weights.set(type, q === undefined ? 1 : Number(q));
   }

@@ -40,6 +40,8 @@ export type ServerOptions = {
 const readMaxBytes = 256 * 1024;
 /** How long a call may take, whatever deadline the caller sets. */
 const maxDeadlineMs = 30_000;
+/** The longest deadline that a timer can hold, some 24 days: a longer one would be over after a millisecond. */
+const longestTimerMs = 2 ** 31 - 1;
 
 export function createTokenServer(options: ServerOptions): TokenServer {
   const shutdown = new AbortController();
@@ -58,6 +60,7 @@ export function createTokenServer(options: ServerOptions): TokenServer {
       addReflection(router, [TokenLifecycleService, Health], [file_google_rpc_error_details]);
     },
     readMaxBytes,
+    maxTimeoutMs: longestTimerMs,
     // A status inside a message holds its details as Any.
     jsonOptions: { registry: createRegistry(file_google_rpc_error_details) },
     shutdownSignal: shutdown.signal,
