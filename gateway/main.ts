@@ -60,7 +60,7 @@ async function start(): Promise<Running> {
       limits: createLimits(config.limits),
       checks: config.checks,
       dialect: config.dialect,
-      nextTransport: tokenClient.nextTransport,
+      newTurn: tokenClient.newTurn,
       deadlineMs: config.deadlineMs,
       signer: createSigner({ memoSize: 1024, refusalsPerSecond: config.refusalsPerSecond }, Date.now),
       nowMs: Date.now,

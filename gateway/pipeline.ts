@@ -18,8 +18,8 @@ export type PipelineDeps = {
   readonly limits: Limits;
   readonly checks: Checks;
   readonly dialect: DialectSettings;
-  /** The channel to make the next call on. */
-  readonly nextTransport: () => Transport;
+  /** For one call: a function that gives the channel for each of its tries. */
+  readonly newTurn: () => () => Transport;
   readonly deadlineMs: number;
   readonly signer: Signer;
   readonly nowMs: () => number;
@@ -90,7 +90,7 @@ async function answerOf(head: RequestHead, readBody: ReadBody, journey: Journey,
     places.push(await deps.limits.enterAs(verified.clientId));
     const call = decode(verified, journey.deliveryId, journey.startedMs, deps.dialect.lenientEnums);
     journey.ignoredMembers = call.ignoredMembers;
-    const reply = await invoke(call, deps.nextTransport, deps.deadlineMs);
+    const reply = await invoke(call, deps.newTurn(), deps.deadlineMs);
     return encode(reply);
   } catch (error) {
     return { result: resultOfFailure(error, endpoint, journey, deps.dialect), members: {} };

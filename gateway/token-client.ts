@@ -4,8 +4,8 @@ import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect
 import type { TlsFiles } from "../lib/tls-files.js";
 
 export type TokenClient = {
-  /** The next channel in turn, so that a second try goes to another instance where there is one. */
-  readonly nextTransport: () => Transport;
+  /** For one call: a function that gives another instance's channel for each try, where there is one. */
+  readonly newTurn: () => () => Transport;
   /** Uses new certificate files for new connections. */
   readonly renew: (files: TlsFiles) => void;
   readonly close: () => void;
@@ -43,10 +43,13 @@ export function createTokenClient(urls: readonly string[], tls: TlsFiles | undef
     for (const { sessionManager } of old) sessionManager.abort();
   };
   return {
-    nextTransport() {
-      const channel = channels[turn++ % channels.length];
-      if (channel === undefined) throw new Error("no address of the token service");
-      return channel.transport;
+    newTurn() {
+      let at = turn++;
+      return () => {
+        const channel = channels[at++ % channels.length];
+        if (channel === undefined) throw new Error("no address of the token service");
+        return channel.transport;
+      };
     },
     renew(files) {
       const old = channels;

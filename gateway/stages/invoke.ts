@@ -1,5 +1,5 @@
 // Call -> Reply: the rpc, within a deadline, and again while nothing was decided.
-import { ConnectError, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { reasonOf } from "../alipayplus/result.js";
 import type { Call, Reply } from "./messages.js";
 
@@ -23,7 +23,8 @@ export async function invoke(call: Call, nextTransport: () => Transport, deadlin
     } catch (thrown) {
       const error = ConnectError.from(thrown);
       const pauseMs = pausesMs[tries];
-      const isDecided = reasonOf(error) !== undefined;
+      // A service that says it cannot decide now has decided nothing; another instance may.
+      const isDecided = reasonOf(error) !== undefined && error.code !== Code.Unavailable;
       if (isDecided || pauseMs === undefined || end - performance.now() - pauseMs < leastMs) throw error;
       if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }

@@ -23,6 +23,9 @@ import { tokenLifecycleService } from "./token-lifecycle-service.js";
 import { createValidation } from "./validation.js";
 import { readKeyring } from "./vault/keyring.js";
 
+/** Time that Redis gets to prove itself before callers are let in to be told to come again, in milliseconds. */
+const provingMs = 1_000;
+
 await runProgram("token service", start);
 
 async function start(): Promise<Running> {
@@ -112,6 +115,7 @@ async function start(): Promise<Running> {
     defaultDeadlineMs: config.defaultDeadlineMs,
   });
 
+  await untilDurable(durability.reasons);
   const admin = adminServer(metrics.registry, () => [...durability.reasons()]);
   const adminAddress = await listen(admin, {
     what: "the token service's admin port",
@@ -144,6 +148,11 @@ async function start(): Promise<Running> {
       log.info({}, "stopped");
     },
   };
+}
+
+async function untilDurable(reasons: () => readonly string[]): Promise<void> {
+  for (const end = Date.now() + provingMs; reasons().length > 0 && Date.now() < end; )
+    await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** The first validation of a type compiles its rules, which takes longer than a caller should wait. */

@@ -71,6 +71,8 @@ describe("invoke", () => {
 
   const undecided: { name: string; error: unknown }[] = [
     { name: "an instance that is going away", error: new ConnectError("going away", Code.Unavailable) },
+    { name: "an instance without Redis", error: decided(Code.Unavailable, "STORE_UNAVAILABLE") },
+    { name: "an instance that is not sure of its Redis yet", error: decided(Code.Unavailable, "DURABILITY_NOT_MET") },
     { name: "a bare INTERNAL", error: new ConnectError("oops", Code.Internal) },
     { name: "a proxy that says PERMISSION_DENIED", error: new ConnectError("no", Code.PermissionDenied) },
     { name: "a bare INVALID_ARGUMENT, which may be a cut reply", error: new ConnectError("?", Code.InvalidArgument) },
@@ -95,8 +97,6 @@ describe("invoke", () => {
     decided(Code.InvalidArgument, "FIELD_VIOLATION"),
     decided(Code.AlreadyExists, "ACTIVATION_CONFLICT"),
     decided(Code.AlreadyExists, "CLIENT_CONFLICT"),
-    decided(Code.Unavailable, "STORE_UNAVAILABLE"),
-    decided(Code.Unavailable, "DURABILITY_NOT_MET"),
     decided(Code.Aborted, "CONTENTION"),
   ];
   for (const error of decisions)
