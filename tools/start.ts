@@ -29,49 +29,66 @@ async function startParts(wanted: readonly Part[], dataDir: string): Promise<Run
   const { env } = process;
   const logDir = join(dataDir, "log");
   mkdirSync(logDir, { recursive: true, mode: 0o700 });
-  if (env.NODE_ENV !== "production") await makeKeys(wanted, dataDir);
-
-  const running: { stop: (graceMs: number) => Promise<void> }[] = [];
+  const up: Partial<Record<Part | "redis", Supervised>> = {};
   const stop = async (): Promise<void> => {
     // In order: first nothing new comes in, then what is under way ends, Redis last.
-    for (const each of running.reverse()) await each.stop(3_000);
+    for (const name of ["gateway", "service", "redis"] as const) await up[name]?.stop(3_000);
   };
+  const addresses: Partial<Record<Part | "redis", string>> = {};
+  const childEnv: NodeJS.ProcessEnv = { ...env };
+
+  async function startRedis(): Promise<void> {
+    const folder = redisFolder(join(dataDir, "redis"));
+    const program = redisServerProgram(tell);
+    const logFile = join(logDir, "redis.log");
+    up.redis = await superviseAs("redis-server", () => startRedisChild({ program, folder, logFile }));
+    childEnv.REDIS_URL = folder.url;
+    addresses.redis = folder.url;
+  }
+
+  async function startOne(part: Part): Promise<void> {
+    let ready: Readonly<Record<string, string>> = {};
+    up[part] = await superviseAs(parts[part].name, async () => {
+      const child = await startPart(part, childEnv, join(logDir, `${part}.log`));
+      ready = child.ready;
+      return child;
+    });
+    const withTls = part === "service" ? env.TOKEN_SERVICE_TLS_DIR : env.GATEWAY_TLS_DIR;
+    addresses[part] = `${withTls ? "https" : "http"}://${ready[part]}`;
+    // A restart must come up where the others look for it.
+    childEnv[part === "service" ? "TOKEN_SERVICE_PORT" : "GATEWAY_PORT"] = portOf(ready[part]);
+    if (part === "service") await untilServing(ready.admin ?? "");
+  }
+
+  const needsRedis = wanted.includes("service") && !env.REDIS_URL;
   try {
-    const addresses: Record<string, string> = {};
-    const childEnv: NodeJS.ProcessEnv = { ...env };
-    if (wanted.includes("service") && !env.REDIS_URL) {
-      const folder = redisFolder(join(dataDir, "redis"));
-      const program = redisServerProgram(tell);
-      const logFile = join(logDir, "redis.log");
-      running.push(await superviseAs("redis-server", () => startRedisChild({ program, folder, logFile })));
-      childEnv.REDIS_URL = folder.url;
-      addresses.redis = folder.url;
+    await allOf([
+      needsRedis ? startRedis() : undefined,
+      env.NODE_ENV === "production" ? undefined : makeKeys(wanted, dataDir),
+    ]);
+    const both = wanted.length === 2;
+    if (both && !env.TOKEN_SERVICE_URL && env.TOKEN_SERVICE_PORT !== "0") {
+      const { host, port, tlsDir } = service.readConfig(childEnv);
+      childEnv.TOKEN_SERVICE_URL = `${tlsDir ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
     }
-    // One after the other, each with the address of the one before.
-    for (const part of wanted) {
-      let ready: Readonly<Record<string, string>> = {};
-      running.push(
-        await superviseAs(parts[part].name, async () => {
-          const child = await startPart(part, childEnv, join(logDir, `${part}.log`));
-          ready = child.ready;
-          return child;
-        }),
-      );
-      addresses[part] = `http://${ready[part]}`;
-      if (part === "service") {
-        // A restart must come up where the others look for it.
-        childEnv.TOKEN_SERVICE_PORT = portOf(ready.service);
-        if (!env.TOKEN_SERVICE_URL) childEnv.TOKEN_SERVICE_URL = addresses.service;
-        await untilServing(ready.admin ?? "");
-      }
-      if (part === "gateway") childEnv.GATEWAY_PORT = portOf(ready.gateway);
-    }
+    if (both && !childEnv.TOKEN_SERVICE_URL) {
+      // The service takes a port of its own choice, which the gateway has to be told.
+      await startOne("service");
+      childEnv.TOKEN_SERVICE_URL = addresses.service;
+      await startOne("gateway");
+    } else await allOf(wanted.map(startOne));
     greet(addresses, logDir, env);
-    return { addresses, stop };
+    return { addresses: addresses as Record<string, string>, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** Waits for all, also when one fails, so that what did start can be stopped. */
+async function allOf(work: readonly (Promise<void> | undefined)[]): Promise<void> {
+  const failed = (await Promise.allSettled(work)).find((each) => each.status === "rejected");
+  if (failed) throw failed.reason;
 }
 
 function partsOf(args: string[]): Part[] {
@@ -142,18 +159,22 @@ function fetchText(url: string): Promise<{ status: number; text: string }> {
   });
 }
 
-function greet(addresses: Record<string, string>, logDir: string, env: NodeJS.ProcessEnv): void {
-  const where = Object.entries(addresses).map(([part, address]) => `${part} ${address}`);
+function greet(addresses: Partial<Record<Part | "redis", string>>, logDir: string, env: NodeJS.ProcessEnv): void {
+  const where = (["redis", "service", "gateway"] as const).flatMap((part) =>
+    addresses[part] === undefined ? [] : [`${part} ${addresses[part]}`],
+  );
   const lines = [`ready  ${where.join("  ")}  logs ${logDir}`];
   const { gateway, service } = addresses;
   const getToken = "mpp.token.v1.TokenLifecycleService/GetToken";
   const body = `'{"tokenReferenceId":"DEMO-1"}'`;
   if (gateway && service) {
     const url = env.GATEWAY_PORT || env.GATEWAY_HOST ? ` --url ${gateway}` : "";
+    // The sender finds its keys below DATA_DIR.
+    const folder = env.DATA_DIR ? `DATA_DIR=${env.DATA_DIR} ` : "";
     lines.push(
       "",
       "Try next, in another terminal:",
-      `  npm run notify --${url} --token-reference-id DEMO-1`,
+      `  ${folder}npm run notify --${url} --token-reference-id DEMO-1`,
       `  curl -sS -H 'content-type: application/json' -d ${body} ${service}/${getToken}`,
       `  npx buf curl --protocol grpc --http2-prior-knowledge -d ${body} ${service}/${getToken}`,
       `  grpcurl -plaintext -d ${body} ${service.slice("http://".length)} ${getToken}`,

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Compiles the product into dist/ when a source is newer than the last build, or always with --force. Without the compiler
+# (npm ci --omit=dev) what is there stays.
+set -e
+cd "$(dirname "$0")/.."
+stamp=dist/.built
+if [ "$1" != --force ]; then
+  [ -x node_modules/.bin/tsc ] || exit 0
+  sources="gateway services lib tools proto/gen package.json package-lock.json tsconfig.json tsconfig.build.json"
+  if [ -e "$stamp" ] && [ -z "$(find $sources -newer "$stamp" -type f -print -quit)" ]; then exit 0; fi
+fi
+node_modules/.bin/tsc -p tsconfig.build.json
+cp services/token-lifecycle/store/swap.lua dist/services/token-lifecycle/store/
+touch "$stamp"
