@@ -15,6 +15,7 @@ import { Health } from "../../proto/gen/grpc/health/v1/health_pb.js";
 import { TokenLifecycleService } from "../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
 import { type Audit, authorizing, contextOf, identityOf } from "./access/caller.js";
 import type { Caller, Policy } from "./access/policy.js";
+import { droppingUnknownFields } from "./unknown-fields.js";
 import { type Validate, validating } from "./validation.js";
 
 export type TokenServer = {
@@ -50,6 +51,7 @@ export function createTokenServer(options: ServerOptions): TokenServer {
   const interceptors = [
     authorizing(options.audit),
     limitingTime(options.defaultDeadlineMs, maxDeadlineMs),
+    droppingUnknownFields,
     validating(options.validate),
   ];
   // A status inside a message holds its details as Any.
