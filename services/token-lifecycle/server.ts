@@ -7,6 +7,7 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { limitingTime } from "../../lib/rpc/deadline.js";
 import { createDoor, type Door } from "../../lib/rpc/door.js";
 import { createHealth, type HealthState } from "../../lib/rpc/health.js";
+import { quietJson } from "../../lib/rpc/quiet-json.js";
 import { addReflection } from "../../lib/rpc/reflection.js";
 import type { TlsFiles } from "../../lib/tls-files.js";
 import { file_google_rpc_error_details } from "../../proto/gen/google/rpc/error_details_pb.js";
@@ -14,6 +15,7 @@ import { Health } from "../../proto/gen/grpc/health/v1/health_pb.js";
 import { TokenLifecycleService } from "../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
 import { type Audit, authorizing, contextOf, identityOf } from "./access/caller.js";
 import type { Caller, Policy } from "./access/policy.js";
+import { droppingUnknownFields } from "./unknown-fields.js";
 import { type Validate, validating } from "./validation.js";
 
 export type TokenServer = {
@@ -51,18 +53,24 @@ export function createTokenServer(options: ServerOptions): TokenServer {
   const interceptors = [
     authorizing(options.audit),
     limitingTime(options.defaultDeadlineMs, maxDeadlineMs),
+    droppingUnknownFields,
     validating(options.validate),
   ];
+  // A status inside a message holds its details as Any.
+  const jsonOptions = { registry: createRegistry(file_google_rpc_error_details) };
   const handler = connectNodeAdapter({
     routes(router) {
-      router.service(TokenLifecycleService, options.service, { interceptors });
+      for (const method of TokenLifecycleService.methods)
+        router.rpc(method, options.service[method.localName as keyof typeof options.service] as never, {
+          interceptors,
+          jsonOptions: quietJson(method.input, jsonOptions),
+        });
       router.service(Health, health.service);
       addReflection(router, [TokenLifecycleService, Health], [file_google_rpc_error_details]);
     },
     readMaxBytes,
     maxTimeoutMs: longestTimerMs,
-    // A status inside a message holds its details as Any.
-    jsonOptions: { registry: createRegistry(file_google_rpc_error_details) },
+    jsonOptions,
     shutdownSignal: shutdown.signal,
     contextValues(request) {
       const socket: Socket | undefined = "stream" in request ? request.stream.session?.socket : request.socket;

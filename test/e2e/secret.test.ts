@@ -13,6 +13,7 @@ import {
 } from "../../services/token-lifecycle/store/keys.js";
 import type { RedisClient } from "../../services/token-lifecycle/store/redis.js";
 import { type TestPart, until } from "../support/processes.js";
+import { contentOf } from "../support/store.js";
 import {
   allRights,
   eventsInRedis,
@@ -32,31 +33,6 @@ const auditOf = (service: TestPart, tokenReferenceId: string): AuditLine[] =>
     .split("\n")
     .filter((line) => line.includes('"part":"audit"') && line.includes(tokenReferenceId))
     .map((line) => JSON.parse(line));
-
-/** Everything in Redis, keys and values. */
-async function contentOf(redis: RedisClient): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  for (const key of await redis.keys("*")) {
-    parts.push(Buffer.from(key));
-    switch (await redis.type(key)) {
-      case "string":
-        parts.push((await redis.getBuffer(key)) ?? Buffer.alloc(0));
-        break;
-      case "stream":
-        for (const [, fields] of await redis.xrangeBuffer(key, "-", "+")) parts.push(...fields);
-        break;
-      case "zset":
-        parts.push(...(await redis.zrangeBuffer(key, "0", "-1")));
-        break;
-      case "list":
-        parts.push(...(await redis.lrangeBuffer(key, 0, -1)));
-        break;
-      default:
-        throw new Error(`${key} is of no known type`);
-    }
-  }
-  return Buffer.concat(parts);
-}
 
 const by = { reason: "asked for in case 17", actor: "agent 7" };
 

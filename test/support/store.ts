@@ -37,3 +37,28 @@ export async function getToken(serviceUrl: string, tokenReferenceId: string): Pr
   if (!answer.ok) throw new Error(`GetToken: ${JSON.stringify(body)}`);
   return body.token;
 }
+
+/** Everything in Redis, keys and values. */
+export async function contentOf(redis: RedisClient): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for (const key of await redis.keys("*")) {
+    parts.push(Buffer.from(key));
+    switch (await redis.type(key)) {
+      case "string":
+        parts.push((await redis.getBuffer(key)) ?? Buffer.alloc(0));
+        break;
+      case "stream":
+        for (const [, fields] of await redis.xrangeBuffer(key, "-", "+")) parts.push(...fields);
+        break;
+      case "zset":
+        parts.push(...(await redis.zrangeBuffer(key, "0", "-1")));
+        break;
+      case "list":
+        parts.push(...(await redis.lrangeBuffer(key, 0, -1)));
+        break;
+      default:
+        throw new Error(`${key} is of no known type`);
+    }
+  }
+  return Buffer.concat(parts);
+}

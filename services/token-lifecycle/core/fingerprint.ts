@@ -1,5 +1,5 @@
 // Recognises a repeat of an activation, and names the fields in which another content differs, without keeping content.
-import { createHmac } from "node:crypto";
+import { createHmac, type KeyObject } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import {
@@ -38,7 +38,7 @@ const absent = Buffer.alloc(macBytes);
 /** Computes the MACs of an activation under one list of fields and one key of at least 32 bytes. */
 export function fingerprintOf(
   activation: TokenActivation,
-  under: { fieldsVersion: number; keyVersion: number; key: Uint8Array },
+  under: { fieldsVersion: number; keyVersion: number; key: KeyObject },
 ): ActivationFingerprint {
   const macs = fieldsOf(under.fieldsVersion).map(([name, read]) => {
     const value = read(activation);

@@ -1,15 +1,16 @@
 // The keys for token data at rest: versions side by side, one file each, the highest seals.
-import { hkdfSync } from "node:crypto";
+import { createSecretKey, hkdfSync, type KeyObject } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { StartError } from "../../../lib/program.js";
 
+/** Key objects, because bytes would show in whatever prints them. */
 export type VaultKey = {
   readonly version: number;
   /** 32 bytes for AES-256-GCM. */
-  readonly sealKey: Uint8Array;
+  readonly sealKey: KeyObject;
   /** 32 bytes for the MACs of fingerprints. */
-  readonly macKey: Uint8Array;
+  readonly macKey: KeyObject;
 };
 
 export type Keyring = { readonly newest: VaultKey; readonly ofVersion: (version: number) => VaultKey };
@@ -46,7 +47,8 @@ export function readKeyring(folder: string): Keyring {
 
 /** Derives the two keys from one secret, so that neither use weakens the other. */
 export function vaultKeyOf(version: number, secret: Uint8Array): VaultKey {
-  const derived = (purpose: string) => new Uint8Array(hkdfSync("sha256", secret, "", `mpp.token ${purpose}`, 32));
+  const derived = (purpose: string) =>
+    createSecretKey(new Uint8Array(hkdfSync("sha256", secret, "", `mpp.token ${purpose}`, 32)));
   return { version, sealKey: derived("seal"), macKey: derived("fingerprint") };
 }
 

@@ -6,6 +6,7 @@ import {
   TokenActivationSchema,
 } from "../../../../proto/gen/mpp/token/v1/token_activation_pb.js";
 import { differingFields, fingerprintOf } from "../../../../services/token-lifecycle/core/fingerprint.js";
+import { vaultKeyOf } from "../../../../services/token-lifecycle/vault/keyring.js";
 import { at, testKey } from "../../../support/commands.js";
 
 const full = {
@@ -57,7 +58,11 @@ describe("a fingerprint", () => {
 
   it("is another under another key", () => {
     const message = create(TokenActivationSchema, full);
-    const rolled = fingerprintOf(message, { fieldsVersion: 1, keyVersion: 2, key: Buffer.alloc(32, 9) });
+    const rolled = fingerprintOf(message, {
+      fieldsVersion: 1,
+      keyVersion: 2,
+      key: vaultKeyOf(2, Buffer.alloc(32, 9)).macKey,
+    });
     expect(Buffer.from(rolled.macs).equals(base.macs)).to.equal(false);
   });
 
