@@ -10,5 +10,5 @@ if [ "$1" != --force ]; then
   if [ -e "$stamp" ] && [ -z "$(find $sources -newer "$stamp" -type f -print -quit)" ]; then exit 0; fi
 fi
 node_modules/.bin/tsc -p tsconfig.build.json
-cp services/token-lifecycle/store/swap.lua dist/services/token-lifecycle/store/
+cp services/token-lifecycle/store/*.lua dist/services/token-lifecycle/store/
 touch "$stamp"
