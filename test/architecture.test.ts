@@ -62,6 +62,7 @@ const mayImport: Record<string, { files: string[]; packages: string[] | "any" }>
       "services/token-lifecycle/config.ts",
       "services/token-lifecycle/core/",
       "services/token-lifecycle/store/",
+      "services/token-lifecycle/vault/",
       "lib/",
       "proto/gen/",
     ],

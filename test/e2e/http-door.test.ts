@@ -425,8 +425,13 @@ describe("the token service's door and hostile HTTP/2", () => {
   const path = "/mpp.token.v1.TokenLifecycleService/GetToken";
   type Reply = { status: number; grpcStatus: string; body: Buffer };
   const honest = async (): Promise<void> => {
-    const answer = await notify(stack.gateway.url, notification());
-    expect(answer.result.resultCode).to.equal("SUCCESS");
+    // As Alipay+ does: again after a U, which a flood may cause.
+    const members = notification();
+    await until("an honest notification gets its SUCCESS", async () => {
+      const { result } = await notify(stack.gateway.url, members);
+      expect(result.resultStatus).to.be.oneOf(["S", "U"]);
+      return result.resultCode === "SUCCESS";
+    });
     const started = performance.now();
     const reply = await fetch(stack.service.url + path, {
       method: "POST",
