@@ -1,6 +1,6 @@
 // Alipay+'s side of the wire: signs a request, sends it, verifies the signed answer.
 import type { KeyObject } from "node:crypto";
-import { type Agent, request as httpRequest } from "node:http";
+import { type Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import {
   contentToSign,
   formatSignatureHeader,
@@ -52,28 +52,34 @@ export function send(
 ): Promise<ReceivedAnswer> {
   const started = performance.now();
   return new Promise((resolve, reject) => {
-    const request = httpRequest(url, { method: "POST", headers, agent, timeout: timeoutMs }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on("data", (chunk: Buffer) => chunks.push(chunk));
-      response.on("error", reject);
-      response.on("end", () => {
-        const answer = Buffer.concat(chunks);
-        const received = Object.fromEntries(
-          Object.entries(response.headers).map(([name, value]) => [name, String(value)]),
-        );
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: received,
-          body: answer,
-          isSigned: isAnswerSigned(sender, "POST", url.pathname, received, answer),
-          ms: performance.now() - started,
-        });
-      });
-    });
+    const request = httpRequest(url, { method: "POST", headers, agent, timeout: timeoutMs }, (response) =>
+      receive(response, sender, "POST", url.pathname, started).then(resolve, reject),
+    );
     request.on("timeout", () => request.destroy(new Error(`no answer within ${timeoutMs} ms`)));
     request.on("error", reject);
     request.end(body);
   });
+}
+
+/** Reads an answer to its end and verifies it. `started` is when its request went out, by performance.now(). */
+export async function receive(
+  response: IncomingMessage,
+  sender: Sender,
+  method: string,
+  path: string,
+  started: number,
+): Promise<ReceivedAnswer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
+  const body = Buffer.concat(chunks);
+  const headers = Object.fromEntries(Object.entries(response.headers).map(([name, value]) => [name, String(value)]));
+  return {
+    status: response.statusCode ?? 0,
+    headers,
+    body,
+    isSigned: isAnswerSigned(sender, method, path, headers, body),
+    ms: performance.now() - started,
+  };
 }
 
 /** Whether the receiver signed this answer to this request. Header names are in lower case. */

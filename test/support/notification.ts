@@ -1,7 +1,7 @@
 // Notifications for tests, and the door they go through.
 import { randomUUID } from "node:crypto";
 import { Agent, request as httpRequest, type OutgoingHttpHeaders } from "node:http";
-import { isAnswerSigned, type ReceivedAnswer, type Sender, send, signRequest } from "../../tools/sender.js";
+import { type ReceivedAnswer, receive, type Sender, send, signRequest } from "../../tools/sender.js";
 import { testSender } from "./keys.js";
 
 export const apiPath = "/aps/api/v1/tokenActivationNotification";
@@ -63,25 +63,12 @@ export function sendRaw(
   const started = performance.now();
   const { pathname } = new URL(url);
   return new Promise((resolve, reject) => {
-    const request = httpRequest(url, { method, headers, agent: false }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on("data", (chunk: Buffer) => chunks.push(chunk));
-      response.on("error", reject);
-      response.on("end", () => {
-        const answer = Buffer.concat(chunks);
-        const received = Object.fromEntries(
-          Object.entries(response.headers).map(([name, value]) => [name, String(value)]),
-        );
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: received,
-          body: answer,
-          isSigned: isAnswerSigned(sender, method, pathname, received, answer),
-          ms: performance.now() - started,
-          result: resultIn(answer),
-        });
-      });
-    });
+    const request = httpRequest(url, { method, headers, agent: false }, (response) =>
+      receive(response, sender, method, pathname, started).then(
+        (answer) => resolve({ ...answer, result: resultIn(answer.body) }),
+        reject,
+      ),
+    );
     request.on("error", reject);
     request.end(body);
   });
