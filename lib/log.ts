@@ -1,5 +1,6 @@
 // JSON log lines on standard output.
 import { pino } from "pino";
+import { StartError } from "./program.js";
 
 export type Log = {
   debug: (fields: object, message: string) => void;
@@ -20,9 +21,13 @@ export function createLog(part: string, level: LogLevel): Log {
   });
 }
 
-/** The parts of an error that are ours to log: never its message, which may quote what a caller sent. */
-export function errorFields(error: unknown): { error: string; code?: string; at?: string } {
+/**
+ * The parts of an error that are ours to log: never its message, which may quote what a caller sent. The exception is
+ * StartError, which speaks of files and settings alone.
+ */
+export function errorFields(error: unknown): { error: string; reason?: string; code?: string; at?: string } {
   if (!(error instanceof Error)) return { error: typeof error };
+  if (error instanceof StartError) return { error: error.name, reason: error.message };
   const code = (error as NodeJS.ErrnoException).code;
   const at = error.stack?.split("\n").find((line) => line.trimStart().startsWith("at "));
   return {
