@@ -1,4 +1,4 @@
-// How much the gateway takes on: of everyone together before any work, and of each client once its signature holds.
+// How much the gateway takes on: of everyone together before any check is paid for, and of each client once its signature holds.
 import { RateLimiterMemory } from "rate-limiter-flexible";
 import { Refusal } from "./alipayplus/result.js";
 
