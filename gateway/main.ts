@@ -52,7 +52,8 @@ async function start(): Promise<Running> {
         (error) => log.error(errorFields(error), "the TLS files cannot be read; those at hand stay in use"),
       )
     : undefined;
-  const tokenClient = createTokenClient(config.tokenServiceUrls, tls?.current());
+  const batches = new Map([...endpoints.values()].map(({ method, batch }) => [method, batch]));
+  const tokenClient = createTokenClient(config.tokenServiceUrls, tls?.current(), (method) => batches.get(method));
   const app = createApp(
     {
       endpoints,

@@ -1,6 +1,9 @@
 // The channels to the token service: one for each address, taken in turn.
+import type { DescMethodUnary } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
-import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import type { Batch } from "../lib/rpc/batch.js";
+import { connectChannel } from "../lib/rpc/connect-channel.js";
+import { gatheringTransport } from "../lib/rpc/gathering-transport.js";
 import type { TlsFiles } from "../lib/tls-files.js";
 
 export type TokenClient = {
@@ -13,34 +16,25 @@ export type TokenClient = {
 
 /** Largest answer of the service, in bytes. */
 const readMaxBytes = 256 * 1024;
+/** What one address has under way before calls wait, and a batch: half of what the service reads. Measured, see docs/adr/0018. */
+const limits = { inFlight: 4, patienceMs: 20, items: 128, bytes: 128 * 1024 };
 /** How long calls on the old connections may take to finish after a renewal, in milliseconds. */
 const handoverMs = 10_000;
 
-const ignore = (): void => {};
-
-// The library takes its listeners off a dying session when the next call opens a new one, and the error that the old one
-// still emits would then end the process. The call that met the error has it already.
-class SessionManager extends Http2SessionManager {
-  override async request(...args: Parameters<Http2SessionManager["request"]>) {
-    const stream = await super.request(...args);
-    const { session } = stream;
-    if (session && !session.listeners("error").includes(ignore)) session.on("error", ignore);
-    return stream;
-  }
-}
-
-/** The Connect protocol on HTTP/2 costs half of what gRPC costs with this library, see docs/adr/0003. */
-export function createTokenClient(urls: readonly string[], tls: TlsFiles | undefined): TokenClient {
+export function createTokenClient(
+  urls: readonly string[],
+  tls: TlsFiles | undefined,
+  batchOf: (method: DescMethodUnary) => Batch | undefined,
+): TokenClient {
   const open = (files: TlsFiles | undefined) =>
     urls.map((baseUrl) => {
-      const sessionManager = new SessionManager(baseUrl, undefined, files);
-      const transport = createConnectTransport({ baseUrl, httpVersion: "2", sessionManager, readMaxBytes });
-      return { sessionManager, transport };
+      const channel = connectChannel(baseUrl, { tls: files, readMaxBytes });
+      return { channel, transport: gatheringTransport(channel, batchOf, limits) };
     });
   let channels = open(tls);
   let turn = 0;
   const end = (old: typeof channels): void => {
-    for (const { sessionManager } of old) sessionManager.abort();
+    for (const { channel } of old) channel.close();
   };
   return {
     newTurn() {

@@ -2,7 +2,10 @@
 import { readFileSync } from "node:fs";
 
 /** A script whose header lines `-- KEYS  a  b` and `-- ARGV  c  d` name what it takes, in order. */
-export type Script = { readonly lua: string; readonly numberOfKeys: number };
+export type Script = { readonly lua: string; readonly numberOfKeys: number; readonly numberOfArguments: number };
+
+/** Runs a script any number of times in one call: takes the number of all keys, all keys, all arguments; returns a list. */
+export type RepeatedScript = { readonly lua: string };
 
 /** Throws when the header does not name exactly these keys and arguments. */
 export function loadScript(url: URL, keys: readonly string[], args: readonly string[]): Script {
@@ -19,5 +22,21 @@ export function loadScript(url: URL, keys: readonly string[], args: readonly str
   const declared = [...keys.map((_, i) => `KEYS${i + 1}`), ...args.map((_, i) => `ARGV${i + 1}`)];
   if (used.size !== declared.length || declared.some((name) => !used.has(name)))
     throw new Error(`${url.pathname}: the script uses other KEYS or ARGV than its header names`);
-  return { lua, numberOfKeys: keys.length };
+  return { lua, numberOfKeys: keys.length, numberOfArguments: args.length };
+}
+
+/** The script, run once for each group of its keys and arguments. What one run did stays done when a later one fails. */
+export function repeated({ lua, numberOfKeys, numberOfArguments }: Script): RepeatedScript {
+  return {
+    lua: `local function once(KEYS, ARGV)
+${lua}
+end
+local replies = {}
+for i = 0, #KEYS / ${numberOfKeys} - 1 do
+  local keys = { unpack(KEYS, i * ${numberOfKeys} + 1, (i + 1) * ${numberOfKeys}) }
+  replies[i + 1] = once(keys, { unpack(ARGV, i * ${numberOfArguments} + 1, (i + 1) * ${numberOfArguments}) })
+end
+return replies
+`,
+  };
 }

@@ -20,7 +20,7 @@ const mayImport: Record<string, { files: string[]; packages: string[] | "any" }>
   "gateway/": { files: ["gateway/stages/", "gateway/alipayplus/", "lib/", "proto/gen/"], packages: "any" },
   "gateway/stages/": { files: ["gateway/stages/", "gateway/alipayplus/", "proto/gen/"], packages: "any" },
   "gateway/alipayplus/": {
-    files: ["gateway/alipayplus/", "proto/gen/", "lib/program.ts"],
+    files: ["gateway/alipayplus/", "proto/gen/", "lib/program.ts", "lib/rpc/batch.ts"],
     packages: ["node:crypto", "@bufbuild/protobuf", "@connectrpc/connect"],
   },
   "services/token-lifecycle/": { files: ["services/token-lifecycle/", "lib/", "proto/gen/"], packages: "any" },
@@ -48,6 +48,8 @@ const mayImport: Record<string, { files: string[]; packages: string[] | "any" }>
       "services/token-lifecycle/errors.ts",
       "services/token-lifecycle/store/event-feed.ts",
       "services/token-lifecycle/vault/",
+      "services/token-lifecycle/validation.ts",
+      "lib/rpc/deadline.ts",
       "proto/gen/",
     ],
     packages: "any",

@@ -12,6 +12,7 @@ import {
   type MessageInitShape,
 } from "@bufbuild/protobuf";
 import { StartError } from "../../lib/program.js";
+import { type Batch, batchOf } from "../../lib/rpc/batch.js";
 import { DeliverySchema, endpoint } from "../../proto/gen/alipayplus/dialect/v1/dialect_pb.js";
 import { type Decoder, decoderOf, type Encoder, encoderOf } from "./dialect.js";
 
@@ -19,6 +20,8 @@ export type Endpoint = {
   /** Name of the API at Alipay+. */
   readonly api: string;
   readonly method: DescMethodUnary;
+  /** The rpc that takes many of these calls at once, where there is one. */
+  readonly batch?: Batch;
   readonly decodeBody: Decoder;
   /** The request of the rpc, from the decoded body and the delivery. */
   readonly requestOf: (body: Message, delivery: MessageInitShape<typeof DeliverySchema>) => Message;
@@ -55,7 +58,7 @@ export function endpointsOf(
 }
 
 function endpointOf(method: DescMethod): Endpoint {
-  const { api, body, responseBody } = getOption(method, endpoint);
+  const { api, body, responseBody, batch } = getOption(method, endpoint);
   const wrong = (what: string): never => {
     throw new StartError(`rpc ${method.parent.typeName}/${method.name}: option endpoint ${what}.`);
   };
@@ -76,6 +79,7 @@ function endpointOf(method: DescMethod): Endpoint {
     return {
       api,
       method,
+      ...(batch !== "" && { batch: batchNamed(batch, method, wrong) }),
       decodeBody: decoderOf(bodyField.message),
       requestOf: (message, delivery) =>
         Object.assign(create(method.input), {
@@ -91,6 +95,14 @@ function endpointOf(method: DescMethod): Endpoint {
     };
   } catch (error) {
     return wrong(`needs another schema: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function batchNamed(name: string, method: DescMethodUnary, wrong: (what: string) => never): Batch {
+  try {
+    return batchOf(method, name);
+  } catch (error) {
+    return wrong(`names a batch that is none: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

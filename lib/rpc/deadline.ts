@@ -26,3 +26,11 @@ export const limitingTime =
         });
     });
   };
+
+/** Settles as `work` does, or with DEADLINE_EXCEEDED after `ms`. What was begun may still happen. */
+export function withinMs<T>(ms: number, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new ConnectError(`no result within ${ms} ms`, Code.DeadlineExceeded)), ms);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

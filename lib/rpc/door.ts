@@ -3,6 +3,7 @@ import * as http from "node:http";
 import * as http2 from "node:http2";
 import * as net from "node:net";
 import type { TlsFiles } from "../tls-files.js";
+import type { Direct } from "./direct-unary.js";
 
 /** Handles a request of either version; what connectNodeAdapter returns. */
 export type Handler = (
@@ -24,7 +25,8 @@ export type Door = {
 const firstBytesMs = 10_000;
 const settings = { maxConcurrentStreams: 1000 };
 
-export function createDoor(handler: Handler, tls: TlsFiles | undefined): Door {
+/** `direct` gets each stream of HTTP/2 first; what it does not take goes to the handler. */
+export function createDoor(handler: Handler, tls: TlsFiles | undefined, direct: Direct = () => false): Door {
   const sessions = new Set<http2.ServerHttp2Session>();
   const sockets = new Set<net.Socket>();
   const http1 = http.createServer((request, response) => handler(keptOpen(request, response), response));
@@ -32,6 +34,7 @@ export function createDoor(handler: Handler, tls: TlsFiles | undefined): Door {
   http1.emit("listening");
   const secure = tls && http2.createSecureServer({ ...secureOptions(tls), settings }, handler);
   const h2 = secure ?? http2.createServer({ settings }, handler);
+  putBefore(h2, direct);
   h2.on("session", (session: http2.ServerHttp2Session) => {
     sessions.add(session);
     session.on("close", () => sessions.delete(session));
@@ -60,6 +63,16 @@ export function createDoor(handler: Handler, tls: TlsFiles | undefined): Door {
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+/** Node's own listener, which makes a request and a response of every stream, gets what `direct` leaves. */
+function putBefore(h2: http2.Http2Server | http2.Http2SecureServer, direct: Direct): void {
+  const [toHandler, ...others] = h2.listeners("stream") as ((...args: unknown[]) => void)[];
+  if (toHandler === undefined || others.length > 0) throw new Error("this version of Node hands out streams otherwise");
+  h2.removeAllListeners("stream");
+  h2.on("stream", (stream, headers, ...rest) => {
+    if (!direct(stream, headers)) toHandler.call(h2, stream, headers, ...rest);
+  });
 }
 
 /** What is read and dropped of a message that was refused before its end, in bytes. */

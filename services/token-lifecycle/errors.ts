@@ -1,8 +1,10 @@
 // How the service says no: a status code, and details that say whose decision it is.
-import { type DescMessage, getOption, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, type DescMessage, getOption, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Any, AnySchema, anyPack } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { error_domain } from "../../proto/gen/alipayplus/dialect/v1/dialect_pb.js";
 import { BadRequestSchema, ErrorInfoSchema } from "../../proto/gen/google/rpc/error_details_pb.js";
+import { type Status, StatusSchema } from "../../proto/gen/google/rpc/status_pb.js";
 import { ErrorReason, ErrorReasonSchema } from "../../proto/gen/mpp/token/v1/error_reason_pb.js";
 import { StoreError, type StoreTrouble } from "./core/ports.js";
 
@@ -72,4 +74,16 @@ const reasonOfTrouble: Readonly<Record<StoreTrouble, Reason>> = {
 /** What the store's trouble is to a caller. Anything else stays what it is, and becomes INTERNAL. */
 export function storeRefusal(error: unknown): unknown {
   return error instanceof StoreError ? refusal(reasonOfTrouble[error.trouble], error.message) : error;
+}
+
+/** What an rpc's error is inside a message. What is not ours to tell is INTERNAL, as it would be for the rpc itself. */
+export function statusOf(error: unknown): Status {
+  if (!(error instanceof ConnectError)) return create(StatusSchema, { code: Code.Internal, message: "internal error" });
+  const details = error.details.map(
+    (detail): Any =>
+      "desc" in detail
+        ? anyPack(detail.desc, create(detail.desc, detail.value))
+        : create(AnySchema, { typeUrl: `type.googleapis.com/${detail.type}`, value: detail.value }),
+  );
+  return create(StatusSchema, { code: error.code, message: error.rawMessage, details });
 }

@@ -67,7 +67,12 @@ async function start(): Promise<Running> {
     (error) => log.warn(errorFields(error), "housekeeping"),
   );
 
+  const validate = createValidation({
+    strictTokenData: config.strictTokenData,
+    onMisfit: (field) => metrics.tokenDataMisfits.inc({ field }),
+  });
   const service = tokenLifecycleService({
+    validate,
     store,
     feed,
     keyring: keyring.current,
@@ -80,10 +85,6 @@ async function start(): Promise<Running> {
       else log.debug({ outcome, request: redacted(RecordActivationRequestSchema, request) }, "activation");
     },
     audit,
-  });
-  const validate = createValidation({
-    strictTokenData: config.strictTokenData,
-    onMisfit: (field) => metrics.tokenDataMisfits.inc({ field }),
   });
   warmUp(validate);
 

@@ -5,6 +5,7 @@ import { createRegistry } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { limitingTime } from "../../lib/rpc/deadline.js";
+import { directUnary } from "../../lib/rpc/direct-unary.js";
 import { createDoor, type Door } from "../../lib/rpc/door.js";
 import { createHealth, type HealthState } from "../../lib/rpc/health.js";
 import { quietJson } from "../../lib/rpc/quiet-json.js";
@@ -56,6 +57,7 @@ export function createTokenServer(options: ServerOptions): TokenServer {
     droppingUnknownFields,
     validating(options.validate),
   ];
+  const contextOn = (socket: Socket | undefined) => contextOf(identityOf(socket, options.policy(), options.local));
   // A status inside a message holds its details as Any.
   const jsonOptions = { registry: createRegistry(file_google_rpc_error_details) };
   const handler = connectNodeAdapter({
@@ -72,12 +74,23 @@ export function createTokenServer(options: ServerOptions): TokenServer {
     maxTimeoutMs: longestTimerMs,
     jsonOptions,
     shutdownSignal: shutdown.signal,
-    contextValues(request) {
-      const socket: Socket | undefined = "stream" in request ? request.stream.session?.socket : request.socket;
-      return contextOf(identityOf(socket, options.policy(), options.local));
-    },
+    contextValues: (request) => contextOn("stream" in request ? request.stream.session?.socket : request.socket),
   });
-  const door = createDoor(handler, options.tls);
+  // What the gateway calls, many times a second.
+  const { recordActivation, batchRecordActivations } = TokenLifecycleService.method;
+  const direct = directUnary(
+    [
+      { method: recordActivation, implementation: options.service.recordActivation as never },
+      { method: batchRecordActivations, implementation: options.service.batchRecordActivations as never },
+    ],
+    {
+      interceptors,
+      contextValues: (stream) => contextOn(stream.session?.socket),
+      readMaxBytes,
+      shutdown: shutdown.signal,
+    },
+  );
+  const door = createDoor(handler, options.tls, direct);
   return {
     door,
     health,

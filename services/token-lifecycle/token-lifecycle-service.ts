@@ -4,13 +4,13 @@ import type { TokenLifecycleService } from "../../proto/gen/mpp/token/v1/token_l
 import type { ServiceDeps } from "./rpcs/deps.js";
 import { moveToken } from "./rpcs/move-token.js";
 import { readTokens } from "./rpcs/read-tokens.js";
-import { recordActivation } from "./rpcs/record-activation.js";
+import { recordActivations } from "./rpcs/record-activation.js";
 import { secretTokenData } from "./rpcs/secret-token-data.js";
 import { watchTokenEvents } from "./rpcs/watch-token-events.js";
 
 export function tokenLifecycleService(deps: ServiceDeps): ServiceImpl<typeof TokenLifecycleService> {
   return {
-    recordActivation: recordActivation(deps),
+    ...recordActivations(deps),
     watchTokenEvents: watchTokenEvents(deps.feed),
     ...readTokens(deps),
     ...moveToken(deps),

@@ -17,6 +17,10 @@ export function dropUnknownFields(desc: DescMessage, message: Message): void {
 function dropIn(message: ReflectMessage): void {
   if (message.desc.typeName === TokenDataSchema.typeName) return;
   delete message.message.$unknown;
-  for (const field of message.fields)
-    if (field.fieldKind === "message" && message.isSet(field)) dropIn(message.get(field));
+  for (const field of message.fields) {
+    if (!message.isSet(field)) continue;
+    if (field.fieldKind === "message") dropIn(message.get(field));
+    else if (field.fieldKind === "list" && field.listKind === "message")
+      for (const item of message.get(field)) dropIn(item as ReflectMessage);
+  }
 }

@@ -31,6 +31,7 @@ type Rpc = Exclude<keyof TokenClient, "close">;
 /** Each rpc with the right it needs, and a call that is answered or finds no token when it is let in. */
 const rpcs: Record<Rpc, { right: (typeof rights)[number]; call: (client: TokenClient) => Promise<unknown> }> = {
   recordActivation: { right: "record", call: (client) => recordActivation(client) },
+  batchRecordActivations: { right: "record", call: (client) => client.batchRecordActivations({ items: [{}] }) },
   getToken: { right: "read", call: (client) => client.getToken({ tokenReferenceId }) },
   batchGetTokens: { right: "read", call: (client) => client.batchGetTokens({ tokenReferenceIds: ["T-none"] }) },
   listTokens: { right: "read", call: (client) => client.listTokens({ customerId: "c" }) },

@@ -93,7 +93,11 @@ describe("an API that exists by its proto alone", () => {
       connectNodeAdapter({ routes: (router) => void router.service(service, implementation) }),
     );
     await new Promise<void>((resolve) => backEnd.listen(0, "127.0.0.1", resolve));
-    tokenClient = createTokenClient([`http://127.0.0.1:${(backEnd.address() as AddressInfo).port}`], undefined);
+    tokenClient = createTokenClient(
+      [`http://127.0.0.1:${(backEnd.address() as AddressInfo).port}`],
+      undefined,
+      () => undefined,
+    );
 
     writeClient(join(folder.path, "keys"));
     const clients = readClientsAtStart({

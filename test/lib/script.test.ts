@@ -25,12 +25,13 @@ describe("loadScript", () => {
     expect(load(header + body, ["token", "events"], ["expected"])).to.deep.equal({
       lua: header + body,
       numberOfKeys: 2,
+      numberOfArguments: 1,
     });
   });
 
   it("takes a script without arguments, or with an index used twice", () => {
     const lua = "-- KEYS  token\nreturn { redis.call('GET', KEYS[1]), KEYS[1] }\n";
-    expect(load(lua, ["token"], [])).to.deep.equal({ lua, numberOfKeys: 1 });
+    expect(load(lua, ["token"], [])).to.deep.equal({ lua, numberOfKeys: 1, numberOfArguments: 0 });
   });
 
   const otherNames = [

@@ -11,6 +11,7 @@ import type { Caller, Policy, Right } from "./policy.js";
 /** What each rpc needs. The compiler counts the rows. */
 const rightOf: Readonly<Record<keyof typeof TokenLifecycleService.method, Right>> = {
   recordActivation: "record",
+  batchRecordActivations: "record",
   getToken: "read",
   batchGetTokens: "read",
   listTokens: "read",

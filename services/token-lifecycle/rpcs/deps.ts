@@ -3,6 +3,7 @@ import type { RecordActivationRequest } from "../../../proto/gen/mpp/token/v1/to
 import type { Audit } from "../access/caller.js";
 import type { TokenStore } from "../core/ports.js";
 import type { EventFeed } from "../store/event-feed.js";
+import type { Validate } from "../validation.js";
 import type { Keyring } from "../vault/keyring.js";
 
 export type ServiceDeps = {
@@ -15,4 +16,6 @@ export type ServiceDeps = {
   readonly futureToleranceS: number;
   readonly onActivation: (outcome: string, request: RecordActivationRequest, trouble?: unknown) => void;
   readonly audit: Audit;
+  /** Throws INVALID_ARGUMENT/FIELD_VIOLATION for a message that breaks its rules. */
+  readonly validate: Validate;
 };

@@ -1,10 +1,7 @@
 // The reading rpcs: one token, many, a customer's, and the story of one.
 import { createHash } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { anyPack } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
-import { ErrorInfoSchema } from "../../../proto/gen/google/rpc/error_details_pb.js";
-import { type Status, StatusSchema } from "../../../proto/gen/google/rpc/status_pb.js";
+import type { ServiceImpl } from "@connectrpc/connect";
 import type { StoredToken } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
 import { ErrorReason } from "../../../proto/gen/mpp/token/v1/error_reason_pb.js";
 import {
@@ -22,7 +19,7 @@ import {
   TokenState,
   TokenStateSchema,
 } from "../../../proto/gen/mpp/token/v1/token_pb.js";
-import { refusal, storeRefusal } from "../errors.js";
+import { refusal, statusOf, storeRefusal } from "../errors.js";
 import type { Keyring } from "../vault/keyring.js";
 import { mask, open } from "../vault/seal.js";
 import type { ServiceDeps } from "./deps.js";
@@ -126,18 +123,6 @@ export function tokenOf(stored: StoredToken, keyring: Keyring): Token {
     ...known("createTime", stored.createTime),
     ...known("updateTime", stored.updateTime),
     ...known("eraseTime", stored.eraseTime),
-  });
-}
-
-function statusOf(error: unknown): Status {
-  // What is not ours to tell is INTERNAL, as it would be for the single rpc.
-  const { code, rawMessage } =
-    error instanceof ConnectError ? error : new ConnectError("internal error", Code.Internal);
-  const infos = error instanceof ConnectError ? error.findDetails(ErrorInfoSchema) : [];
-  return create(StatusSchema, {
-    code,
-    message: rawMessage,
-    details: infos.map((info) => anyPack(ErrorInfoSchema, info)),
   });
 }
 

@@ -1,19 +1,52 @@
-// RecordActivation: an activation becomes a command, the decision a response or a refusal.
+// RecordActivation and BatchRecordActivations: an activation becomes a command, the decision a response or a refusal.
+import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
+import { withinMs } from "../../../lib/rpc/deadline.js";
 import { ErrorReason } from "../../../proto/gen/mpp/token/v1/error_reason_pb.js";
 import type { TokenActivation } from "../../../proto/gen/mpp/token/v1/token_activation_pb.js";
-import type { TokenLifecycleService } from "../../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
+import {
+  type BatchRecordActivationsItem,
+  type RecordActivationRequest,
+  RecordActivationRequestSchema,
+  type RecordActivationResponse,
+  RecordActivationResponseSchema,
+  type TokenLifecycleService,
+} from "../../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
 import { Outcome, OutcomeSchema } from "../../../proto/gen/mpp/token/v1/token_pb.js";
 import { type CompleteActivation, decideActivation, type RecordActivation } from "../core/decide-activation.js";
 import { currentFieldsVersion, fingerprintOf } from "../core/fingerprint.js";
 import type { Decision } from "../core/token.js";
-import { refusal, storeRefusal, wordOf } from "../errors.js";
+import { refusal, statusOf, storeRefusal, wordOf } from "../errors.js";
 import { seal } from "../vault/seal.js";
 import type { ServiceDeps } from "./deps.js";
 
-export function recordActivation(deps: ServiceDeps): ServiceImpl<typeof TokenLifecycleService>["recordActivation"] {
-  return async (request) => {
+type RecordingRpcs = Pick<ServiceImpl<typeof TokenLifecycleService>, "recordActivation" | "batchRecordActivations">;
+
+export function recordActivations(deps: ServiceDeps): RecordingRpcs {
+  const record = recording(deps);
+  // What stands before the single rpc is here before each item, so that a bad item is its own affair.
+  const recordItem = async ({ request, timeoutMs }: BatchRecordActivationsItem) => {
+    const message = request ?? create(RecordActivationRequestSchema);
+    deps.validate(RecordActivationRequestSchema, message);
+    return timeoutMs === 0 ? record(message) : withinMs(timeoutMs, record(message));
+  };
+  return {
+    recordActivation: record,
+    async batchRecordActivations({ items }) {
+      const results = items.map((item) =>
+        recordItem(item).then(
+          (value) => ({ result: { case: "response" as const, value } }),
+          (error: unknown) => ({ result: { case: "error" as const, value: statusOf(error) } }),
+        ),
+      );
+      return { results: await Promise.all(results) };
+    },
+  };
+}
+
+function recording(deps: ServiceDeps) {
+  return async (request: RecordActivationRequest): Promise<RecordActivationResponse> => {
     const { activation, delivery } = request;
     if (!isComplete(activation) || !delivery?.receivedTime) throw new Error("validation lets no such request in");
     const { tokenReferenceId, tokenActivatedTime } = activation;
@@ -52,7 +85,7 @@ export function recordActivation(deps: ServiceDeps): ServiceImpl<typeof TokenLif
       if (decision.kind === "refuse") throw activationRefusal(decision);
       const token = decision.kind === "change" ? decision.next : decision.token;
       const outcome = decision.kind === "change" ? decision.event.outcome : Outcome.REPEATED;
-      return { outcome, state: token.state, version: token.version };
+      return create(RecordActivationResponseSchema, { outcome, state: token.state, version: token.version });
     } catch (error) {
       const refused = storeRefusal(error);
       if (refused !== error) deps.onActivation("UNAVAILABLE", request, error);

@@ -1,7 +1,7 @@
 // Keeps tokens in Redis: reads, decides and swaps until the decision was made on the very value it replaced.
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { loadScript } from "../../../lib/script.js";
+import { encoderOf } from "../../../lib/protobuf/encoder.js";
 import { StoredTokenSchema } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
 import {
   TokenEventSchema,
@@ -13,12 +13,7 @@ import type { Current, Decision } from "../core/token.js";
 import type { Durability, DurabilityWatch } from "./durability.js";
 import { customerKey, deactivatedKey, deliveriesKey, eventsKey, partitionOf, tokenKey } from "./keys.js";
 import type { RedisClient } from "./redis.js";
-
-const swapScript = loadScript(
-  new URL("swap.lua", import.meta.url),
-  ["token", "events"],
-  ["expected", "replacement", "event", "events_max_len"],
-);
+import { type Swapped, swapperOf } from "./swapper.js";
 
 export type StoreOptions = {
   readonly durability: Durability;
@@ -30,20 +25,13 @@ export type StoreOptions = {
   readonly attempts: number;
 };
 
-type Swap = (
-  token: string,
-  events: string,
-  expected: Buffer,
-  replacement: Buffer,
-  event: Buffer,
-  max: number,
-) => Promise<unknown>;
-
 const nothing = Buffer.alloc(0);
 
 export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, options: StoreOptions): TokenStore {
-  redis.defineCommand("swapToken", swapScript);
-  const swapToken = Reflect.get(redis, "swapTokenBuffer").bind(redis) as Swap;
+  const swapToken = swapperOf(redis, options.eventsMaxLen);
+  const encodeToken = encoderOf(StoredTokenSchema);
+  const encodeEvent = encoderOf(TokenEventSchema);
+  const encodeDelivery = encoderOf(UneventfulDeliverySchema);
 
   const read = async (tokenReferenceId: string): Promise<Buffer> =>
     (await answered(redis.getBuffer(tokenKey(tokenReferenceId)))) ?? nothing;
@@ -51,16 +39,9 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
   async function swap(tokenReferenceId: string, expected: Buffer, change: Change): Promise<Swapped> {
     const { next, event } = change;
     const customerId = next.activation?.customerId;
-    const [reply] = await answered(
+    const [swapped] = await answered(
       Promise.all([
-        swapToken(
-          tokenKey(tokenReferenceId),
-          eventsKey(partitionOf(tokenReferenceId)),
-          expected,
-          bufferOf(toBinary(StoredTokenSchema, next)),
-          bufferOf(toBinary(TokenEventSchema, event)),
-          options.eventsMaxLen,
-        ),
+        swapToken({ tokenReferenceId, expected, replacement: encodeToken(next), event: encodeEvent(event) }),
         // These go out with the swap, so they cost no round trip. An entry of a swap that fails does no harm: readers ask
         // the token.
         customerId === undefined ? 0 : redis.zadd(customerKey(customerId), 0, tokenReferenceId),
@@ -69,7 +50,7 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
           : 0,
       ]),
     );
-    return swappedOf(reply);
+    return swapped;
   }
 
   async function unindex(tokenReferenceId: string, customerIds: readonly string[]): Promise<void> {
@@ -135,10 +116,7 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
 
     noteDelivery(tokenReferenceId, delivery) {
       const key = deliveriesKey(tokenReferenceId);
-      const write = Promise.all([
-        redis.lpush(key, bufferOf(toBinary(UneventfulDeliverySchema, delivery))),
-        redis.ltrim(key, 0, deliveriesLimit - 1),
-      ]);
+      const write = Promise.all([redis.lpush(key, encodeDelivery(delivery)), redis.ltrim(key, 0, deliveriesLimit - 1)]);
       // Written behind the answer, which never waited for it and does not change if it fails.
       write.catch(() => undefined);
     },
@@ -184,17 +162,6 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
 const deliveriesLimit = 32;
 
 type Change = Decision & { kind: "change" };
-type Swapped = { done: true } | { done: false; current: Buffer };
-
-function swappedOf(reply: unknown): Swapped {
-  if (Array.isArray(reply) && Buffer.isBuffer(reply[0]) && Buffer.isBuffer(reply[1])) {
-    const word = reply[0].toString();
-    if (word === "swapped") return { done: true };
-    if (word === "current") return { done: false, current: reply[1] };
-  }
-  throw new Error("swap.lua answered something else");
-}
-
 /** A reply that belongs to another command would make one token's answer out of another's. */
 function currentOf(value: Buffer, tokenReferenceId: string): Current {
   if (value.length === 0) return undefined;
@@ -202,9 +169,6 @@ function currentOf(value: Buffer, tokenReferenceId: string): Current {
   if (token.tokenReferenceId !== tokenReferenceId) throw new Error("Redis answered with another token");
   return token;
 }
-
-/** ioredis writes a plain Uint8Array as a list of numbers. */
-const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** Whatever goes wrong on the way to Redis and back leaves the outcome unknown. */
 function answered<T>(reply: Promise<T>): Promise<T> {

@@ -1,6 +1,7 @@
 // Encrypts token data at rest, opens it, and shows of it what may be shown.
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { encoderOf } from "../../../lib/protobuf/encoder.js";
 import { type SealedTokenData, SealedTokenDataSchema } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
 import { type TokenData, TokenDataSchema } from "../../../proto/gen/mpp/token/v1/token_activation_pb.js";
 import { type MaskedTokenData, MaskedTokenDataSchema } from "../../../proto/gen/mpp/token/v1/token_pb.js";
@@ -19,7 +20,7 @@ export function seal(tokenData: TokenData, tokenReferenceId: string, keyring: Ke
   const cipher = createCipheriv("aes-256-gcm", sealKey, nonce, { authTagLength: tagBytes });
   cipher.setAAD(boundTo(tokenReferenceId));
   const ciphertext = Buffer.concat([
-    cipher.update(toBinary(TokenDataSchema, tokenData)),
+    cipher.update(encoderOf(TokenDataSchema)(tokenData)),
     cipher.final(),
     cipher.getAuthTag(),
   ]);

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file alipayplus/dialect/v1/dialect.proto.
  */
 export const file_alipayplus_dialect_v1_dialect: GenFile = /*@__PURE__*/
-  fileDesc("CiNhbGlwYXlwbHVzL2RpYWxlY3QvdjEvZGlhbGVjdC5wcm90bxIVYWxpcGF5cGx1cy5kaWFsZWN0LnYxIjwKCEVuZHBvaW50EgsKA2FwaRgBIAEoCRIMCgRib2R5GAIgASgJEhUKDXJlc3BvbnNlX2JvZHkYAyABKAkiwQIKCERlbGl2ZXJ5EjIKCWNsaWVudF9pZBgBIAEoCUIfukgcyAEBchcyFV5bQS1aYS16MC05Xy1dezEsNjR9JBI0CgtkZWxpdmVyeV9pZBgCIAEoCUIfukgcyAEBchcyFV5bQS1aYS16MC05Xy1dezEsNjR9JBJYCg1yZWNlaXZlZF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIlukgiyAEBsgEcIg0I/4LR/68HEP+T69wDMgsIgJK4w5j+////ARJxCgtib2R5X3NoYTI1NhgEIAEoDEJcukhZugFWChRkZWxpdmVyeS5ib2R5X3NoYTI1NhIZbXVzdCBiZSAzMiBieXRlcyBvciBlbXB0eRojc2l6ZSh0aGlzKSA9PSAwIHx8IHNpemUodGhpcykgPT0gMzI6XQoIZW5kcG9pbnQSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjRhgMgASgLMh8uYWxpcGF5cGx1cy5kaWFsZWN0LnYxLkVuZHBvaW50UghlbmRwb2ludDpICg91bmtub3duX21lbWJlcnMSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGNKGAyABKAhSDnVua25vd25NZW1iZXJzOkEKDGVycm9yX2RvbWFpbhIcLmdvb2dsZS5wcm90b2J1Zi5FbnVtT3B0aW9ucxjThgMgASgJUgtlcnJvckRvbWFpbmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_descriptor, file_google_protobuf_timestamp]);
+  fileDesc("CiNhbGlwYXlwbHVzL2RpYWxlY3QvdjEvZGlhbGVjdC5wcm90bxIVYWxpcGF5cGx1cy5kaWFsZWN0LnYxIksKCEVuZHBvaW50EgsKA2FwaRgBIAEoCRIMCgRib2R5GAIgASgJEhUKDXJlc3BvbnNlX2JvZHkYAyABKAkSDQoFYmF0Y2gYBCABKAkiugIKCERlbGl2ZXJ5EjIKCWNsaWVudF9pZBgBIAEoCUIfukgcyAEBchcyFV5bQS1aYS16MC05Xy1dezEsNjR9JBI0CgtkZWxpdmVyeV9pZBgCIAEoCUIfukgcyAEBchcyFV5bQS1aYS16MC05Xy1dezEsNjR9JBJYCg1yZWNlaXZlZF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIlukgiyAEBsgEcIg0I/4LR/68HEP+T69wDMgsIgJK4w5j+////ARIfCgtib2R5X3NoYTI1NhgEIAEoDEIKukgH2AEBegJoIBJJCgt0cmFjZXBhcmVudBgFIAEoCUI0ukgx2AEBciwyKl4wMC1bMC05YS1mXXszMn0tWzAtOWEtZl17MTZ9LVswLTlhLWZdezJ9JDpdCghlbmRwb2ludBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNGGAyABKAsyHy5hbGlwYXlwbHVzLmRpYWxlY3QudjEuRW5kcG9pbnRSCGVuZHBvaW50OkgKD3Vua25vd25fbWVtYmVycxIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY0oYDIAEoCFIOdW5rbm93bk1lbWJlcnM6QQoMZXJyb3JfZG9tYWluEhwuZ29vZ2xlLnByb3RvYnVmLkVudW1PcHRpb25zGNOGAyABKAlSC2Vycm9yRG9tYWluYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_descriptor, file_google_protobuf_timestamp]);
 
 /**
  * Endpoint makes an rpc the implementation of one API that Alipay+ calls. The gateway builds its routes from it and
@@ -46,6 +46,16 @@ export type Endpoint = Message<"alipayplus.dialect.v1.Endpoint"> & {
    * @generated from field: string response_body = 3;
    */
   responseBody: string;
+
+  /**
+   * Name of an rpc of the same service that takes many of these calls at once; empty when there is none. The gateway uses it
+   * while calls wait. Its request has `repeated` message field `items` whose members are `request`, this rpc's request, and
+   * `timeout_ms`, a uint32; its response has `repeated` message field `results` with a oneof of `response`, this rpc's
+   * response, and `error`, a google.rpc.Status: one result for each item, in the order of the items.
+   *
+   * @generated from field: string batch = 4;
+   */
+  batch: string;
 };
 
 /**
@@ -88,6 +98,13 @@ export type Delivery = Message<"alipayplus.dialect.v1.Delivery"> & {
    * @generated from field: bytes body_sha256 = 4;
    */
   bodySha256: Uint8Array;
+
+  /**
+   * Where this delivery stands in a trace: a W3C Trace Context `traceparent`, or empty.
+   *
+   * @generated from field: string traceparent = 5;
+   */
+  traceparent: string;
 };
 
 /**

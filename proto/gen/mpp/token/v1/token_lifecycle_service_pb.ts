@@ -23,7 +23,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file mpp/token/v1/token_lifecycle_service.proto.
  */
 export const file_mpp_token_v1_token_lifecycle_service: GenFile = /*@__PURE__*/
-  fileDesc("CiptcHAvdG9rZW4vdjEvdG9rZW5fbGlmZWN5Y2xlX3NlcnZpY2UucHJvdG8SDG1wcC50b2tlbi52MSKPAQoXUmVjb3JkQWN0aXZhdGlvblJlcXVlc3QSOQoKYWN0aXZhdGlvbhgBIAEoCzIdLm1wcC50b2tlbi52MS5Ub2tlbkFjdGl2YXRpb25CBrpIA8gBARI5CghkZWxpdmVyeRgCIAEoCzIfLmFsaXBheXBsdXMuZGlhbGVjdC52MS5EZWxpdmVyeUIGukgDyAEBInwKGFJlY29yZEFjdGl2YXRpb25SZXNwb25zZRImCgdvdXRjb21lGAEgASgOMhUubXBwLnRva2VuLnYxLk91dGNvbWUSJwoFc3RhdGUYAiABKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZRIPCgd2ZXJzaW9uGAMgASgEIjkKD0dldFRva2VuUmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEAiNgoQR2V0VG9rZW5SZXNwb25zZRIiCgV0b2tlbhgBIAEoCzITLm1wcC50b2tlbi52MS5Ub2tlbiJJChVCYXRjaEdldFRva2Vuc1JlcXVlc3QSMAoTdG9rZW5fcmVmZXJlbmNlX2lkcxgBIAMoCUITukgQkgENCAEQ9AMiBnIEEAEYQCJJChZCYXRjaEdldFRva2Vuc1Jlc3BvbnNlEi8KBWl0ZW1zGAEgAygLMiAubXBwLnRva2VuLnYxLkJhdGNoR2V0VG9rZW5zSXRlbSKFAQoSQmF0Y2hHZXRUb2tlbnNJdGVtEhoKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCRIkCgV0b2tlbhgCIAEoCzITLm1wcC50b2tlbi52MS5Ub2tlbkgAEiMKBWVycm9yGAMgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQirgEKEUxpc3RUb2tlbnNSZXF1ZXN0Eh8KC2N1c3RvbWVyX2lkGAEgASgJQgq6SAfIAQFyAhhAEjsKBnN0YXRlcxgCIAMoDjIYLm1wcC50b2tlbi52MS5Ub2tlblN0YXRlQhG6SA6SAQsQBCIHggEEEAEgABIdCglwYWdlX3NpemUYAyABKAVCCrpIBxoFGPQDKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAQiUgoSTGlzdFRva2Vuc1Jlc3BvbnNlEiMKBnRva2VucxgBIAMoCzITLm1wcC50b2tlbi52MS5Ub2tlbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiQAoWR2V0VG9rZW5IaXN0b3J5UmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEAi1AEKF0dldFRva2VuSGlzdG9yeVJlc3BvbnNlEiIKBXRva2VuGAEgASgLMhMubXBwLnRva2VuLnYxLlRva2VuEigKBmV2ZW50cxgCIAMoCzIYLm1wcC50b2tlbi52MS5Ub2tlbkV2ZW50EhUKDXN0YXRlX3ZlcnNpb24YAyABKAQSEwoLZXhwbGFuYXRpb24YBCABKAkSPwoVdW5ldmVudGZ1bF9kZWxpdmVyaWVzGAUgAygLMiAubXBwLnRva2VuLnYxLlVuZXZlbnRmdWxEZWxpdmVyeSKiAgoTU3VzcGVuZFRva2VuUmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEASNgoJc3VzcGVuZGVyGAIgASgOMhcubXBwLnRva2VuLnYxLlN1c3BlbmRlckIKukgHggEEEAEgABIbCgZyZWFzb24YAyABKAlCC7pICMgBAXIDGIABEhoKBWFjdG9yGAQgASgJQgu6SAjIAQFyAxiAARI1CgpyZXF1ZXN0X2lkGAUgASgJQiG6SB7IAQFyGTIXXltBLVphLXowLTkuXzotXXsxLDY0fSQSJgoQZXhwZWN0ZWRfdmVyc2lvbhgGIAEoBEIHukgEMgIoAUgAiAEBQhMKEV9leHBlY3RlZF92ZXJzaW9uImIKFFN1c3BlbmRUb2tlblJlc3BvbnNlEicKBXN0YXRlGAEgASgOMhgubXBwLnRva2VuLnYxLlRva2VuU3RhdGUSDwoHdmVyc2lvbhgCIAEoBBIQCghyZXBlYXRlZBgDIAEoCCKhAgoSUmVzdW1lVG9rZW5SZXF1ZXN0EiYKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCUIKukgHyAEBcgIYQBI2CglzdXNwZW5kZXIYAiABKA4yFy5tcHAudG9rZW4udjEuU3VzcGVuZGVyQgq6SAeCAQQQASAAEhsKBnJlYXNvbhgDIAEoCUILukgIyAEBcgMYgAESGgoFYWN0b3IYBCABKAlCC7pICMgBAXIDGIABEjUKCnJlcXVlc3RfaWQYBSABKAlCIbpIHsgBAXIZMhdeW0EtWmEtejAtOS5fOi1dezEsNjR9JBImChBleHBlY3RlZF92ZXJzaW9uGAYgASgEQge6SAQyAigBSACIAQFCEwoRX2V4cGVjdGVkX3ZlcnNpb24iYQoTUmVzdW1lVG9rZW5SZXNwb25zZRInCgVzdGF0ZRgBIAEoDjIYLm1wcC50b2tlbi52MS5Ub2tlblN0YXRlEg8KB3ZlcnNpb24YAiABKAQSEAoIcmVwZWF0ZWQYAyABKAgipQIKFkRlYWN0aXZhdGVUb2tlblJlcXVlc3QSJgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJQgq6SAfIAQFyAhhAEjYKCXN1c3BlbmRlchgCIAEoDjIXLm1wcC50b2tlbi52MS5TdXNwZW5kZXJCCrpIB4IBBBABIAASGwoGcmVhc29uGAMgASgJQgu6SAjIAQFyAxiAARIaCgVhY3RvchgEIAEoCUILukgIyAEBcgMYgAESNQoKcmVxdWVzdF9pZBgFIAEoCUIhukgeyAEBchkyF15bQS1aYS16MC05Ll86LV17MSw2NH0kEiYKEGV4cGVjdGVkX3ZlcnNpb24YBiABKARCB7pIBDICKAFIAIgBAUITChFfZXhwZWN0ZWRfdmVyc2lvbiJlChdEZWFjdGl2YXRlVG9rZW5SZXNwb25zZRInCgVzdGF0ZRgBIAEoDjIYLm1wcC50b2tlbi52MS5Ub2tlblN0YXRlEg8KB3ZlcnNpb24YAiABKAQSEAoIcmVwZWF0ZWQYAyABKAgizwEKF1dhdGNoVG9rZW5FdmVudHNSZXF1ZXN0EhwKBmN1cnNvchgBIAEoCUIKukgHcgUQARiACEgAEhgKDmZyb21fYmVnaW5uaW5nGAIgASgISAASPgoFdHlwZXMYAyADKA4yHC5tcHAudG9rZW4udjEuVG9rZW5FdmVudFR5cGVCEbpIDpIBCxAQIgeCAQQQASAAEiMKC2N1c3RvbWVyX2lkGAQgASgJQgm6SAZyBBABGEBIAYgBAUIHCgVzdGFydEIOCgxfY3VzdG9tZXJfaWQiUwoYV2F0Y2hUb2tlbkV2ZW50c1Jlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubXBwLnRva2VuLnYxLlRva2VuRXZlbnQSDgoGY3Vyc29yGAIgASgJInkKFlJldmVhbFRva2VuRGF0YVJlcXVlc3QSJgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJQgq6SAfIAQFyAhhAEhsKBnJlYXNvbhgCIAEoCUILukgIyAEBcgMYgAESGgoFYWN0b3IYAyABKAlCC7pICMgBAXIDGIABIksKF1JldmVhbFRva2VuRGF0YVJlc3BvbnNlEjAKCnRva2VuX2RhdGEYASABKAsyFy5tcHAudG9rZW4udjEuVG9rZW5EYXRhQgOAAQEidAoRRXJhc2VUb2tlblJlcXVlc3QSJgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJQgq6SAfIAQFyAhhAEhsKBnJlYXNvbhgCIAEoCUILukgIyAEBcgMYgAESGgoFYWN0b3IYAyABKAlCC7pICMgBAXIDGIABIkQKEkVyYXNlVG9rZW5SZXNwb25zZRIuCgplcmFzZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDLZCAoVVG9rZW5MaWZlY3ljbGVTZXJ2aWNlEpMBChBSZWNvcmRBY3RpdmF0aW9uEiUubXBwLnRva2VuLnYxLlJlY29yZEFjdGl2YXRpb25SZXF1ZXN0GiYubXBwLnRva2VuLnYxLlJlY29yZEFjdGl2YXRpb25SZXNwb25zZSIwkAICirUYKQobdG9rZW5BY3RpdmF0aW9uTm90aWZpY2F0aW9uEgphY3RpdmF0aW9uEk4KCEdldFRva2VuEh0ubXBwLnRva2VuLnYxLkdldFRva2VuUmVxdWVzdBoeLm1wcC50b2tlbi52MS5HZXRUb2tlblJlc3BvbnNlIgOQAgESYAoOQmF0Y2hHZXRUb2tlbnMSIy5tcHAudG9rZW4udjEuQmF0Y2hHZXRUb2tlbnNSZXF1ZXN0GiQubXBwLnRva2VuLnYxLkJhdGNoR2V0VG9rZW5zUmVzcG9uc2UiA5ACARJUCgpMaXN0VG9rZW5zEh8ubXBwLnRva2VuLnYxLkxpc3RUb2tlbnNSZXF1ZXN0GiAubXBwLnRva2VuLnYxLkxpc3RUb2tlbnNSZXNwb25zZSIDkAIBEmMKD0dldFRva2VuSGlzdG9yeRIkLm1wcC50b2tlbi52MS5HZXRUb2tlbkhpc3RvcnlSZXF1ZXN0GiUubXBwLnRva2VuLnYxLkdldFRva2VuSGlzdG9yeVJlc3BvbnNlIgOQAgESWgoMU3VzcGVuZFRva2VuEiEubXBwLnRva2VuLnYxLlN1c3BlbmRUb2tlblJlcXVlc3QaIi5tcHAudG9rZW4udjEuU3VzcGVuZFRva2VuUmVzcG9uc2UiA5ACAhJXCgtSZXN1bWVUb2tlbhIgLm1wcC50b2tlbi52MS5SZXN1bWVUb2tlblJlcXVlc3QaIS5tcHAudG9rZW4udjEuUmVzdW1lVG9rZW5SZXNwb25zZSIDkAICEmMKD0RlYWN0aXZhdGVUb2tlbhIkLm1wcC50b2tlbi52MS5EZWFjdGl2YXRlVG9rZW5SZXF1ZXN0GiUubXBwLnRva2VuLnYxLkRlYWN0aXZhdGVUb2tlblJlc3BvbnNlIgOQAgISaAoQV2F0Y2hUb2tlbkV2ZW50cxIlLm1wcC50b2tlbi52MS5XYXRjaFRva2VuRXZlbnRzUmVxdWVzdBomLm1wcC50b2tlbi52MS5XYXRjaFRva2VuRXZlbnRzUmVzcG9uc2UiA5ACATABEmMKD1JldmVhbFRva2VuRGF0YRIkLm1wcC50b2tlbi52MS5SZXZlYWxUb2tlbkRhdGFSZXF1ZXN0GiUubXBwLnRva2VuLnYxLlJldmVhbFRva2VuRGF0YVJlc3BvbnNlIgOQAgESVAoKRXJhc2VUb2tlbhIfLm1wcC50b2tlbi52MS5FcmFzZVRva2VuUmVxdWVzdBogLm1wcC50b2tlbi52MS5FcmFzZVRva2VuUmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_alipayplus_dialect_v1_dialect, file_buf_validate_validate, file_google_protobuf_timestamp, file_google_rpc_status, file_mpp_token_v1_token, file_mpp_token_v1_token_activation]);
+  fileDesc("CiptcHAvdG9rZW4vdjEvdG9rZW5fbGlmZWN5Y2xlX3NlcnZpY2UucHJvdG8SDG1wcC50b2tlbi52MSKPAQoXUmVjb3JkQWN0aXZhdGlvblJlcXVlc3QSOQoKYWN0aXZhdGlvbhgBIAEoCzIdLm1wcC50b2tlbi52MS5Ub2tlbkFjdGl2YXRpb25CBrpIA8gBARI5CghkZWxpdmVyeRgCIAEoCzIfLmFsaXBheXBsdXMuZGlhbGVjdC52MS5EZWxpdmVyeUIGukgDyAEBInwKGFJlY29yZEFjdGl2YXRpb25SZXNwb25zZRImCgdvdXRjb21lGAEgASgOMhUubXBwLnRva2VuLnYxLk91dGNvbWUSJwoFc3RhdGUYAiABKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZRIPCgd2ZXJzaW9uGAMgASgEImoKHUJhdGNoUmVjb3JkQWN0aXZhdGlvbnNSZXF1ZXN0EkkKBWl0ZW1zGAEgAygLMigubXBwLnRva2VuLnYxLkJhdGNoUmVjb3JkQWN0aXZhdGlvbnNJdGVtQhC6SA2SAQoIARCAAiID2AEDImgKGkJhdGNoUmVjb3JkQWN0aXZhdGlvbnNJdGVtEjYKB3JlcXVlc3QYASABKAsyJS5tcHAudG9rZW4udjEuUmVjb3JkQWN0aXZhdGlvblJlcXVlc3QSEgoKdGltZW91dF9tcxgCIAEoDSJdCh5CYXRjaFJlY29yZEFjdGl2YXRpb25zUmVzcG9uc2USOwoHcmVzdWx0cxgBIAMoCzIqLm1wcC50b2tlbi52MS5CYXRjaFJlY29yZEFjdGl2YXRpb25zUmVzdWx0IokBChxCYXRjaFJlY29yZEFjdGl2YXRpb25zUmVzdWx0EjoKCHJlc3BvbnNlGAEgASgLMiYubXBwLnRva2VuLnYxLlJlY29yZEFjdGl2YXRpb25SZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQiOQoPR2V0VG9rZW5SZXF1ZXN0EiYKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCUIKukgHyAEBcgIYQCI2ChBHZXRUb2tlblJlc3BvbnNlEiIKBXRva2VuGAEgASgLMhMubXBwLnRva2VuLnYxLlRva2VuIkkKFUJhdGNoR2V0VG9rZW5zUmVxdWVzdBIwChN0b2tlbl9yZWZlcmVuY2VfaWRzGAEgAygJQhO6SBCSAQ0IARD0AyIGcgQQARhAIkkKFkJhdGNoR2V0VG9rZW5zUmVzcG9uc2USLwoFaXRlbXMYASADKAsyIC5tcHAudG9rZW4udjEuQmF0Y2hHZXRUb2tlbnNJdGVtIoUBChJCYXRjaEdldFRva2Vuc0l0ZW0SGgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJEiQKBXRva2VuGAIgASgLMhMubXBwLnRva2VuLnYxLlRva2VuSAASIwoFZXJyb3IYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQggKBnJlc3VsdCKuAQoRTGlzdFRva2Vuc1JlcXVlc3QSHwoLY3VzdG9tZXJfaWQYASABKAlCCrpIB8gBAXICGEASOwoGc3RhdGVzGAIgAygOMhgubXBwLnRva2VuLnYxLlRva2VuU3RhdGVCEbpIDpIBCxAEIgeCAQQQASAAEh0KCXBhZ2Vfc2l6ZRgDIAEoBUIKukgHGgUY9AMoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxiABCJSChJMaXN0VG9rZW5zUmVzcG9uc2USIwoGdG9rZW5zGAEgAygLMhMubXBwLnRva2VuLnYxLlRva2VuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJAChZHZXRUb2tlbkhpc3RvcnlSZXF1ZXN0EiYKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCUIKukgHyAEBcgIYQCLUAQoXR2V0VG9rZW5IaXN0b3J5UmVzcG9uc2USIgoFdG9rZW4YASABKAsyEy5tcHAudG9rZW4udjEuVG9rZW4SKAoGZXZlbnRzGAIgAygLMhgubXBwLnRva2VuLnYxLlRva2VuRXZlbnQSFQoNc3RhdGVfdmVyc2lvbhgDIAEoBBITCgtleHBsYW5hdGlvbhgEIAEoCRI/ChV1bmV2ZW50ZnVsX2RlbGl2ZXJpZXMYBSADKAsyIC5tcHAudG9rZW4udjEuVW5ldmVudGZ1bERlbGl2ZXJ5IqICChNTdXNwZW5kVG9rZW5SZXF1ZXN0EiYKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCUIKukgHyAEBcgIYQBI2CglzdXNwZW5kZXIYAiABKA4yFy5tcHAudG9rZW4udjEuU3VzcGVuZGVyQgq6SAeCAQQQASAAEhsKBnJlYXNvbhgDIAEoCUILukgIyAEBcgMYgAESGgoFYWN0b3IYBCABKAlCC7pICMgBAXIDGIABEjUKCnJlcXVlc3RfaWQYBSABKAlCIbpIHsgBAXIZMhdeW0EtWmEtejAtOS5fOi1dezEsNjR9JBImChBleHBlY3RlZF92ZXJzaW9uGAYgASgEQge6SAQyAigBSACIAQFCEwoRX2V4cGVjdGVkX3ZlcnNpb24iYgoUU3VzcGVuZFRva2VuUmVzcG9uc2USJwoFc3RhdGUYASABKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZRIPCgd2ZXJzaW9uGAIgASgEEhAKCHJlcGVhdGVkGAMgASgIIqECChJSZXN1bWVUb2tlblJlcXVlc3QSJgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJQgq6SAfIAQFyAhhAEjYKCXN1c3BlbmRlchgCIAEoDjIXLm1wcC50b2tlbi52MS5TdXNwZW5kZXJCCrpIB4IBBBABIAASGwoGcmVhc29uGAMgASgJQgu6SAjIAQFyAxiAARIaCgVhY3RvchgEIAEoCUILukgIyAEBcgMYgAESNQoKcmVxdWVzdF9pZBgFIAEoCUIhukgeyAEBchkyF15bQS1aYS16MC05Ll86LV17MSw2NH0kEiYKEGV4cGVjdGVkX3ZlcnNpb24YBiABKARCB7pIBDICKAFIAIgBAUITChFfZXhwZWN0ZWRfdmVyc2lvbiJhChNSZXN1bWVUb2tlblJlc3BvbnNlEicKBXN0YXRlGAEgASgOMhgubXBwLnRva2VuLnYxLlRva2VuU3RhdGUSDwoHdmVyc2lvbhgCIAEoBBIQCghyZXBlYXRlZBgDIAEoCCKlAgoWRGVhY3RpdmF0ZVRva2VuUmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEASNgoJc3VzcGVuZGVyGAIgASgOMhcubXBwLnRva2VuLnYxLlN1c3BlbmRlckIKukgHggEEEAEgABIbCgZyZWFzb24YAyABKAlCC7pICMgBAXIDGIABEhoKBWFjdG9yGAQgASgJQgu6SAjIAQFyAxiAARI1CgpyZXF1ZXN0X2lkGAUgASgJQiG6SB7IAQFyGTIXXltBLVphLXowLTkuXzotXXsxLDY0fSQSJgoQZXhwZWN0ZWRfdmVyc2lvbhgGIAEoBEIHukgEMgIoAUgAiAEBQhMKEV9leHBlY3RlZF92ZXJzaW9uImUKF0RlYWN0aXZhdGVUb2tlblJlc3BvbnNlEicKBXN0YXRlGAEgASgOMhgubXBwLnRva2VuLnYxLlRva2VuU3RhdGUSDwoHdmVyc2lvbhgCIAEoBBIQCghyZXBlYXRlZBgDIAEoCCLPAQoXV2F0Y2hUb2tlbkV2ZW50c1JlcXVlc3QSHAoGY3Vyc29yGAEgASgJQgq6SAdyBRABGIAISAASGAoOZnJvbV9iZWdpbm5pbmcYAiABKAhIABI+CgV0eXBlcxgDIAMoDjIcLm1wcC50b2tlbi52MS5Ub2tlbkV2ZW50VHlwZUIRukgOkgELEBAiB4IBBBABIAASIwoLY3VzdG9tZXJfaWQYBCABKAlCCbpIBnIEEAEYQEgBiAEBQgcKBXN0YXJ0Qg4KDF9jdXN0b21lcl9pZCJTChhXYXRjaFRva2VuRXZlbnRzUmVzcG9uc2USJwoFZXZlbnQYASABKAsyGC5tcHAudG9rZW4udjEuVG9rZW5FdmVudBIOCgZjdXJzb3IYAiABKAkieQoWUmV2ZWFsVG9rZW5EYXRhUmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEASGwoGcmVhc29uGAIgASgJQgu6SAjIAQFyAxiAARIaCgVhY3RvchgDIAEoCUILukgIyAEBcgMYgAEiSwoXUmV2ZWFsVG9rZW5EYXRhUmVzcG9uc2USMAoKdG9rZW5fZGF0YRgBIAEoCzIXLm1wcC50b2tlbi52MS5Ub2tlbkRhdGFCA4ABASJ0ChFFcmFzZVRva2VuUmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEASGwoGcmVhc29uGAIgASgJQgu6SAjIAQFyAxiAARIaCgVhY3RvchgDIAEoCUILukgIyAEBcgMYgAEiRAoSRXJhc2VUb2tlblJlc3BvbnNlEi4KCmVyYXNlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wMusJChVUb2tlbkxpZmVjeWNsZVNlcnZpY2USqwEKEFJlY29yZEFjdGl2YXRpb24SJS5tcHAudG9rZW4udjEuUmVjb3JkQWN0aXZhdGlvblJlcXVlc3QaJi5tcHAudG9rZW4udjEuUmVjb3JkQWN0aXZhdGlvblJlc3BvbnNlIkiQAgKKtRhBCht0b2tlbkFjdGl2YXRpb25Ob3RpZmljYXRpb24SCmFjdGl2YXRpb24iFkJhdGNoUmVjb3JkQWN0aXZhdGlvbnMSeAoWQmF0Y2hSZWNvcmRBY3RpdmF0aW9ucxIrLm1wcC50b2tlbi52MS5CYXRjaFJlY29yZEFjdGl2YXRpb25zUmVxdWVzdBosLm1wcC50b2tlbi52MS5CYXRjaFJlY29yZEFjdGl2YXRpb25zUmVzcG9uc2UiA5ACAhJOCghHZXRUb2tlbhIdLm1wcC50b2tlbi52MS5HZXRUb2tlblJlcXVlc3QaHi5tcHAudG9rZW4udjEuR2V0VG9rZW5SZXNwb25zZSIDkAIBEmAKDkJhdGNoR2V0VG9rZW5zEiMubXBwLnRva2VuLnYxLkJhdGNoR2V0VG9rZW5zUmVxdWVzdBokLm1wcC50b2tlbi52MS5CYXRjaEdldFRva2Vuc1Jlc3BvbnNlIgOQAgESVAoKTGlzdFRva2VucxIfLm1wcC50b2tlbi52MS5MaXN0VG9rZW5zUmVxdWVzdBogLm1wcC50b2tlbi52MS5MaXN0VG9rZW5zUmVzcG9uc2UiA5ACARJjCg9HZXRUb2tlbkhpc3RvcnkSJC5tcHAudG9rZW4udjEuR2V0VG9rZW5IaXN0b3J5UmVxdWVzdBolLm1wcC50b2tlbi52MS5HZXRUb2tlbkhpc3RvcnlSZXNwb25zZSIDkAIBEloKDFN1c3BlbmRUb2tlbhIhLm1wcC50b2tlbi52MS5TdXNwZW5kVG9rZW5SZXF1ZXN0GiIubXBwLnRva2VuLnYxLlN1c3BlbmRUb2tlblJlc3BvbnNlIgOQAgISVwoLUmVzdW1lVG9rZW4SIC5tcHAudG9rZW4udjEuUmVzdW1lVG9rZW5SZXF1ZXN0GiEubXBwLnRva2VuLnYxLlJlc3VtZVRva2VuUmVzcG9uc2UiA5ACAhJjCg9EZWFjdGl2YXRlVG9rZW4SJC5tcHAudG9rZW4udjEuRGVhY3RpdmF0ZVRva2VuUmVxdWVzdBolLm1wcC50b2tlbi52MS5EZWFjdGl2YXRlVG9rZW5SZXNwb25zZSIDkAICEmgKEFdhdGNoVG9rZW5FdmVudHMSJS5tcHAudG9rZW4udjEuV2F0Y2hUb2tlbkV2ZW50c1JlcXVlc3QaJi5tcHAudG9rZW4udjEuV2F0Y2hUb2tlbkV2ZW50c1Jlc3BvbnNlIgOQAgEwARJjCg9SZXZlYWxUb2tlbkRhdGESJC5tcHAudG9rZW4udjEuUmV2ZWFsVG9rZW5EYXRhUmVxdWVzdBolLm1wcC50b2tlbi52MS5SZXZlYWxUb2tlbkRhdGFSZXNwb25zZSIDkAIBElQKCkVyYXNlVG9rZW4SHy5tcHAudG9rZW4udjEuRXJhc2VUb2tlblJlcXVlc3QaIC5tcHAudG9rZW4udjEuRXJhc2VUb2tlblJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_alipayplus_dialect_v1_dialect, file_buf_validate_validate, file_google_protobuf_timestamp, file_google_rpc_status, file_mpp_token_v1_token, file_mpp_token_v1_token_activation]);
 
 /**
  * RecordActivationRequest is an activation and how it arrived.
@@ -89,6 +89,113 @@ export const RecordActivationResponseSchema: GenMessage<RecordActivationResponse
   messageDesc(file_mpp_token_v1_token_lifecycle_service, 1);
 
 /**
+ * BatchRecordActivationsRequest holds activations.
+ *
+ * @generated from message mpp.token.v1.BatchRecordActivationsRequest
+ */
+export type BatchRecordActivationsRequest = Message<"mpp.token.v1.BatchRecordActivationsRequest"> & {
+  /**
+   * The activations: 1 to 256.
+   *
+   * @generated from field: repeated mpp.token.v1.BatchRecordActivationsItem items = 1;
+   */
+  items: BatchRecordActivationsItem[];
+};
+
+/**
+ * Describes the message mpp.token.v1.BatchRecordActivationsRequest.
+ * Use `create(BatchRecordActivationsRequestSchema)` to create a new message.
+ */
+export const BatchRecordActivationsRequestSchema: GenMessage<BatchRecordActivationsRequest> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 2);
+
+/**
+ * BatchRecordActivationsItem is one activation. Its rules are checked with the item and break the item alone.
+ *
+ * @generated from message mpp.token.v1.BatchRecordActivationsItem
+ */
+export type BatchRecordActivationsItem = Message<"mpp.token.v1.BatchRecordActivationsItem"> & {
+  /**
+   * As for RecordActivation.
+   *
+   * @generated from field: mpp.token.v1.RecordActivationRequest request = 1;
+   */
+  request?: RecordActivationRequest | undefined;
+
+  /**
+   * How long the caller waits for this item, in milliseconds. 0 is as long as for the batch.
+   *
+   * @generated from field: uint32 timeout_ms = 2;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * Describes the message mpp.token.v1.BatchRecordActivationsItem.
+ * Use `create(BatchRecordActivationsItemSchema)` to create a new message.
+ */
+export const BatchRecordActivationsItemSchema: GenMessage<BatchRecordActivationsItem> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 3);
+
+/**
+ * BatchRecordActivationsResponse holds one result for each item, in the order of the items.
+ *
+ * @generated from message mpp.token.v1.BatchRecordActivationsResponse
+ */
+export type BatchRecordActivationsResponse = Message<"mpp.token.v1.BatchRecordActivationsResponse"> & {
+  /**
+   * The results.
+   *
+   * @generated from field: repeated mpp.token.v1.BatchRecordActivationsResult results = 1;
+   */
+  results: BatchRecordActivationsResult[];
+};
+
+/**
+ * Describes the message mpp.token.v1.BatchRecordActivationsResponse.
+ * Use `create(BatchRecordActivationsResponseSchema)` to create a new message.
+ */
+export const BatchRecordActivationsResponseSchema: GenMessage<BatchRecordActivationsResponse> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 4);
+
+/**
+ * BatchRecordActivationsResult is what became of one item.
+ *
+ * @generated from message mpp.token.v1.BatchRecordActivationsResult
+ */
+export type BatchRecordActivationsResult = Message<"mpp.token.v1.BatchRecordActivationsResult"> & {
+  /**
+   * The outcome for this item.
+   *
+   * @generated from oneof mpp.token.v1.BatchRecordActivationsResult.result
+   */
+  result: {
+    /**
+     * What RecordActivation would have answered.
+     *
+     * @generated from field: mpp.token.v1.RecordActivationResponse response = 1;
+     */
+    value: RecordActivationResponse;
+    case: "response";
+  } | {
+    /**
+     * Code, message and details as RecordActivation would have given them.
+     *
+     * @generated from field: google.rpc.Status error = 2;
+     */
+    value: Status;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message mpp.token.v1.BatchRecordActivationsResult.
+ * Use `create(BatchRecordActivationsResultSchema)` to create a new message.
+ */
+export const BatchRecordActivationsResultSchema: GenMessage<BatchRecordActivationsResult> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 5);
+
+/**
  * GetTokenRequest names a token.
  *
  * @generated from message mpp.token.v1.GetTokenRequest
@@ -107,7 +214,7 @@ export type GetTokenRequest = Message<"mpp.token.v1.GetTokenRequest"> & {
  * Use `create(GetTokenRequestSchema)` to create a new message.
  */
 export const GetTokenRequestSchema: GenMessage<GetTokenRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 2);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 6);
 
 /**
  * GetTokenResponse is the token.
@@ -128,7 +235,7 @@ export type GetTokenResponse = Message<"mpp.token.v1.GetTokenResponse"> & {
  * Use `create(GetTokenResponseSchema)` to create a new message.
  */
 export const GetTokenResponseSchema: GenMessage<GetTokenResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 3);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 7);
 
 /**
  * BatchGetTokensRequest names up to 500 tokens.
@@ -149,7 +256,7 @@ export type BatchGetTokensRequest = Message<"mpp.token.v1.BatchGetTokensRequest"
  * Use `create(BatchGetTokensRequestSchema)` to create a new message.
  */
 export const BatchGetTokensRequestSchema: GenMessage<BatchGetTokensRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 4);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 8);
 
 /**
  * BatchGetTokensResponse holds one item for each token asked for, in the order of the request.
@@ -170,7 +277,7 @@ export type BatchGetTokensResponse = Message<"mpp.token.v1.BatchGetTokensRespons
  * Use `create(BatchGetTokensResponseSchema)` to create a new message.
  */
 export const BatchGetTokensResponseSchema: GenMessage<BatchGetTokensResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 5);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 9);
 
 /**
  * BatchGetTokensItem is a token, or why there is none.
@@ -214,7 +321,7 @@ export type BatchGetTokensItem = Message<"mpp.token.v1.BatchGetTokensItem"> & {
  * Use `create(BatchGetTokensItemSchema)` to create a new message.
  */
 export const BatchGetTokensItemSchema: GenMessage<BatchGetTokensItem> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 6);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 10);
 
 /**
  * ListTokensRequest asks for a page of a customer's tokens.
@@ -256,7 +363,7 @@ export type ListTokensRequest = Message<"mpp.token.v1.ListTokensRequest"> & {
  * Use `create(ListTokensRequestSchema)` to create a new message.
  */
 export const ListTokensRequestSchema: GenMessage<ListTokensRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 7);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 11);
 
 /**
  * ListTokensResponse is a page.
@@ -284,7 +391,7 @@ export type ListTokensResponse = Message<"mpp.token.v1.ListTokensResponse"> & {
  * Use `create(ListTokensResponseSchema)` to create a new message.
  */
 export const ListTokensResponseSchema: GenMessage<ListTokensResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 8);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 12);
 
 /**
  * GetTokenHistoryRequest names a token.
@@ -305,7 +412,7 @@ export type GetTokenHistoryRequest = Message<"mpp.token.v1.GetTokenHistoryReques
  * Use `create(GetTokenHistoryRequestSchema)` to create a new message.
  */
 export const GetTokenHistoryRequestSchema: GenMessage<GetTokenHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 9);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 13);
 
 /**
  * GetTokenHistoryResponse is the story of a token.
@@ -354,7 +461,7 @@ export type GetTokenHistoryResponse = Message<"mpp.token.v1.GetTokenHistoryRespo
  * Use `create(GetTokenHistoryResponseSchema)` to create a new message.
  */
 export const GetTokenHistoryResponseSchema: GenMessage<GetTokenHistoryResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 10);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 14);
 
 /**
  * SuspendTokenRequest asks to suspend a token.
@@ -410,7 +517,7 @@ export type SuspendTokenRequest = Message<"mpp.token.v1.SuspendTokenRequest"> & 
  * Use `create(SuspendTokenRequestSchema)` to create a new message.
  */
 export const SuspendTokenRequestSchema: GenMessage<SuspendTokenRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 11);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 15);
 
 /**
  * SuspendTokenResponse says what the request made of the token.
@@ -445,7 +552,7 @@ export type SuspendTokenResponse = Message<"mpp.token.v1.SuspendTokenResponse"> 
  * Use `create(SuspendTokenResponseSchema)` to create a new message.
  */
 export const SuspendTokenResponseSchema: GenMessage<SuspendTokenResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 12);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 16);
 
 /**
  * ResumeTokenRequest asks to resume a token.
@@ -501,7 +608,7 @@ export type ResumeTokenRequest = Message<"mpp.token.v1.ResumeTokenRequest"> & {
  * Use `create(ResumeTokenRequestSchema)` to create a new message.
  */
 export const ResumeTokenRequestSchema: GenMessage<ResumeTokenRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 13);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 17);
 
 /**
  * ResumeTokenResponse says what the request made of the token.
@@ -536,7 +643,7 @@ export type ResumeTokenResponse = Message<"mpp.token.v1.ResumeTokenResponse"> & 
  * Use `create(ResumeTokenResponseSchema)` to create a new message.
  */
 export const ResumeTokenResponseSchema: GenMessage<ResumeTokenResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 14);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 18);
 
 /**
  * DeactivateTokenRequest asks to deactivate a token.
@@ -592,7 +699,7 @@ export type DeactivateTokenRequest = Message<"mpp.token.v1.DeactivateTokenReques
  * Use `create(DeactivateTokenRequestSchema)` to create a new message.
  */
 export const DeactivateTokenRequestSchema: GenMessage<DeactivateTokenRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 15);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 19);
 
 /**
  * DeactivateTokenResponse says what the request made of the token.
@@ -627,7 +734,7 @@ export type DeactivateTokenResponse = Message<"mpp.token.v1.DeactivateTokenRespo
  * Use `create(DeactivateTokenResponseSchema)` to create a new message.
  */
 export const DeactivateTokenResponseSchema: GenMessage<DeactivateTokenResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 16);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 20);
 
 /**
  * WatchTokenEventsRequest says where to start and what to leave out.
@@ -678,7 +785,7 @@ export type WatchTokenEventsRequest = Message<"mpp.token.v1.WatchTokenEventsRequ
  * Use `create(WatchTokenEventsRequestSchema)` to create a new message.
  */
 export const WatchTokenEventsRequestSchema: GenMessage<WatchTokenEventsRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 17);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 21);
 
 /**
  * WatchTokenEventsResponse is an event, or a sign of life.
@@ -706,7 +813,7 @@ export type WatchTokenEventsResponse = Message<"mpp.token.v1.WatchTokenEventsRes
  * Use `create(WatchTokenEventsResponseSchema)` to create a new message.
  */
 export const WatchTokenEventsResponseSchema: GenMessage<WatchTokenEventsResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 18);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 22);
 
 /**
  * RevealTokenDataRequest names a token and says why its data is needed.
@@ -741,7 +848,7 @@ export type RevealTokenDataRequest = Message<"mpp.token.v1.RevealTokenDataReques
  * Use `create(RevealTokenDataRequestSchema)` to create a new message.
  */
 export const RevealTokenDataRequestSchema: GenMessage<RevealTokenDataRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 19);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 23);
 
 /**
  * RevealTokenDataResponse is the token data in clear.
@@ -762,7 +869,7 @@ export type RevealTokenDataResponse = Message<"mpp.token.v1.RevealTokenDataRespo
  * Use `create(RevealTokenDataResponseSchema)` to create a new message.
  */
 export const RevealTokenDataResponseSchema: GenMessage<RevealTokenDataResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 20);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 24);
 
 /**
  * EraseTokenRequest names a token and says why it is erased.
@@ -797,7 +904,7 @@ export type EraseTokenRequest = Message<"mpp.token.v1.EraseTokenRequest"> & {
  * Use `create(EraseTokenRequestSchema)` to create a new message.
  */
 export const EraseTokenRequestSchema: GenMessage<EraseTokenRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 21);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 25);
 
 /**
  * EraseTokenResponse says when the token was erased.
@@ -818,7 +925,7 @@ export type EraseTokenResponse = Message<"mpp.token.v1.EraseTokenResponse"> & {
  * Use `create(EraseTokenResponseSchema)` to create a new message.
  */
 export const EraseTokenResponseSchema: GenMessage<EraseTokenResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 22);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 26);
 
 /**
  * TokenLifecycleService keeps the state of every token. Every error that it decides carries google.rpc.ErrorInfo with
@@ -844,6 +951,20 @@ export const TokenLifecycleService: GenService<{
     methodKind: "unary";
     input: typeof RecordActivationRequestSchema;
     output: typeof RecordActivationResponseSchema;
+  },
+  /**
+   * BatchRecordActivations records up to 256 activations, each on its own: with a status and a deadline of its own, as
+   * RecordActivation would have answered it. Activations of one token are recorded in no special order. Safe to repeat.
+   *
+   * Errors: INVALID_ARGUMENT/FIELD_VIOLATION for a batch that is empty or too long. Any error of the whole batch leaves the
+   * outcome of every item unknown. What goes wrong with one item is that item's status alone.
+   *
+   * @generated from rpc mpp.token.v1.TokenLifecycleService.BatchRecordActivations
+   */
+  batchRecordActivations: {
+    methodKind: "unary";
+    input: typeof BatchRecordActivationsRequestSchema;
+    output: typeof BatchRecordActivationsResponseSchema;
   },
   /**
    * GetToken returns the present state of a token. Safe to repeat.

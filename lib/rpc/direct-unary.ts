@@ -1,0 +1,182 @@
+// Answers chosen unary rpcs of the Connect protocol on HTTP/2 straight from the stream, for the callers that call most. The same
+// interceptors run as in the general handler, which answers everything else: other protocols, codecs and compression.
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { create, type DescMethodUnary, fromBinary, type Message, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  Code,
+  ConnectError,
+  type ContextValues,
+  type HandlerContext,
+  type Interceptor,
+  type UnaryRequest,
+  type UnaryResponse,
+} from "@connectrpc/connect";
+import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
+import { encoderOf } from "../protobuf/encoder.js";
+
+export type DirectRpc = {
+  readonly method: DescMethodUnary;
+  readonly implementation: (
+    request: never,
+    context: HandlerContext,
+  ) => Promise<MessageInitShape<DescMethodUnary["output"]>>;
+};
+
+export type DirectOptions = {
+  readonly interceptors: readonly Interceptor[];
+  readonly contextValues: (stream: ServerHttp2Stream) => ContextValues;
+  /** Largest request message, in bytes. */
+  readonly readMaxBytes: number;
+  readonly shutdown: AbortSignal;
+};
+
+/** Takes a stream that is one of its calls and answers it; false for one that is not, which is left as it is. */
+export type Direct = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
+
+const contentType = "application/proto";
+const timeoutForm = /^[0-9]{1,9}$/;
+
+type Answer = (request: UnaryRequest) => Promise<UnaryResponse>;
+
+export function directUnary(rpcs: readonly DirectRpc[], options: DirectOptions): Direct {
+  const answers = new Map(
+    rpcs.map((rpc) => {
+      // As in the library: the first interceptor is the outermost.
+      const answer = options.interceptors.reduceRight<Answer>(
+        (next, interceptor) => interceptor(next as never) as Answer,
+        answerOf(rpc),
+      );
+      return [`/${rpc.method.parent.typeName}/${rpc.method.name}`, { method: rpc.method, answer }];
+    }),
+  );
+  return (stream, headers) => {
+    const path = headers[":path"] as string;
+    const found = answers.get(path);
+    const timeout = headers["connect-timeout-ms"];
+    if (
+      found === undefined ||
+      headers[":method"] !== "POST" ||
+      headers["content-type"] !== contentType ||
+      headers["connect-protocol-version"] !== "1" ||
+      headers["content-encoding"] !== undefined ||
+      (timeout !== undefined && !timeoutForm.test(String(timeout)))
+    )
+      return false;
+    const call = beginCall(stream, timeout === undefined ? undefined : Number(timeout), options.shutdown);
+    const { method, answer } = found;
+    const encode = encoderOf(method.output);
+    readAll(stream, options.readMaxBytes)
+      .then((bytes) =>
+        answer({
+          stream: false,
+          service: method.parent,
+          method,
+          requestMethod: "POST",
+          url: `http://${headers[":authority"] ?? "localhost"}${path}`,
+          signal: call.signal,
+          header: headersOf(headers),
+          contextValues: options.contextValues(stream),
+          message: messageOf(method, bytes),
+        }),
+      )
+      .then(
+        (response) => send(stream, 200, contentType, encode(response.message)),
+        (thrown: unknown) => {
+          const error = ConnectError.from(thrown, Code.Internal);
+          // As in the library: what an rpc did not choose to say is not for callers.
+          const told = thrown instanceof ConnectError ? error : new ConnectError("internal error", Code.Internal);
+          send(stream, codeToHttpStatus(told.code), "application/json", Buffer.from(errorToJsonBytes(told, undefined)));
+        },
+      )
+      .finally(call.end);
+    return true;
+  };
+}
+
+function answerOf({ method, implementation }: DirectRpc): Answer {
+  return async (request) => {
+    const context = {
+      method,
+      service: request.service,
+      protocolName: "connect",
+      requestMethod: "POST",
+      url: request.url,
+      signal: request.signal,
+      values: request.contextValues,
+      requestHeader: request.header,
+      responseHeader: new Headers(),
+      responseTrailer: new Headers(),
+      timeoutMs: () => undefined,
+    } satisfies HandlerContext;
+    const output = await implementation(request.message as never, context);
+    return {
+      stream: false,
+      service: request.service,
+      method,
+      header: context.responseHeader,
+      trailer: context.responseTrailer,
+      message: create(method.output, output),
+    };
+  };
+}
+
+/** A signal that ends with the call's deadline, with the stream, and when the server stops. */
+function beginCall(stream: ServerHttp2Stream, timeoutMs: number | undefined, shutdown: AbortSignal) {
+  const controller = new AbortController();
+  const timer =
+    timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => controller.abort(new ConnectError("the deadline is over", Code.DeadlineExceeded)), timeoutMs);
+  const onAborted = (): void => controller.abort(new ConnectError("the caller went away", Code.Canceled));
+  const onShutdown = (): void => controller.abort(shutdown.reason);
+  stream.on("aborted", onAborted);
+  stream.on("error", onAborted);
+  shutdown.addEventListener("abort", onShutdown);
+  return {
+    signal: controller.signal,
+    end(): void {
+      clearTimeout(timer);
+      shutdown.removeEventListener("abort", onShutdown);
+    },
+  };
+}
+
+function readAll(stream: ServerHttp2Stream, limitBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    stream.on("data", (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= limitBytes) chunks.push(chunk);
+      else reject(new ConnectError(`message is larger than the limit of ${limitBytes} bytes`, Code.ResourceExhausted));
+    });
+    stream.on("end", () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length)));
+    stream.on("close", () => reject(new ConnectError("the caller went away", Code.Canceled)));
+  });
+}
+
+function messageOf(method: DescMethodUnary, bytes: Buffer): Message {
+  try {
+    return fromBinary(method.input, bytes);
+  } catch {
+    // Never its words: they may quote what was sent.
+    throw new ConnectError(`cannot decode message ${method.input.typeName} from binary`, Code.InvalidArgument);
+  }
+}
+
+function headersOf(from: IncomingHttpHeaders): Headers {
+  const headers = new Headers();
+  for (const name of Object.keys(from)) {
+    const value = from[name];
+    if (!name.startsWith(":") && value !== undefined)
+      headers.set(name, Array.isArray(value) ? value.join(", ") : value);
+  }
+  return headers;
+}
+
+function send(stream: ServerHttp2Stream, status: number, type: string, bytes: Buffer): void {
+  if (stream.destroyed || stream.closed) return;
+  const headers: OutgoingHttpHeaders = { ":status": status, "content-type": type, "content-length": bytes.length };
+  stream.respond(headers);
+  stream.end(bytes);
+}
