@@ -1,4 +1,5 @@
 // The settings of the gateway. The only file here that knows their names.
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { flag, httpUrls, oneOf, port, readEnv, text, wholeNumber } from "../lib/env.js";
 import { logLevels } from "../lib/log.js";
@@ -36,6 +37,8 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     MAX_IN_FLIGHT: { parse: wholeNumber(1, 1_000_000), fallback: 1_024 },
     CLIENT_MAX_IN_FLIGHT: { parse: wholeNumber(1, 1_000_000), fallback: 768 },
     CLIENT_RATE_PER_S: { parse: wholeNumber(1, 1_000_000), fallback: 10_000 },
+    SIGNATURE_MEMO_SIZE: { parse: wholeNumber(0, 100_000), fallback: 1_024 },
+    SIGNATURES_WAITING: { parse: wholeNumber(1, 100_000), fallback: 256 },
     REFUSAL_SIGNATURES_PER_S: { parse: wholeNumber(1, 1_000_000), fallback: 100 },
     STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 2_800 },
     LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
@@ -75,7 +78,13 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       clientMaxInFlight: settings.CLIENT_MAX_IN_FLIGHT,
       clientRatePerSecond: settings.CLIENT_RATE_PER_S,
     },
-    refusalsPerSecond: settings.REFUSAL_SIGNATURES_PER_S,
+    signing: {
+      memoSize: settings.SIGNATURE_MEMO_SIZE,
+      // A private-key operation keeps a core busy for most of a millisecond; more at once only slow each other down.
+      atOnce: availableParallelism(),
+      mostWaiting: settings.SIGNATURES_WAITING,
+      refusalsPerSecond: settings.REFUSAL_SIGNATURES_PER_S,
+    },
     stopGraceMs: settings.STOP_GRACE_MS,
     logLevel: settings.LOG_LEVEL,
     bodyLimitBytes: 64 * 1024,

@@ -63,7 +63,7 @@ async function start(): Promise<Running> {
       dialect: config.dialect,
       newTurn: tokenClient.newTurn,
       deadlineMs: config.deadlineMs,
-      signer: createSigner({ memoSize: 1024, refusalsPerSecond: config.refusalsPerSecond }, Date.now),
+      signer: createSigner(config.signing, Date.now),
       nowMs: Date.now,
       newDeliveryId: randomUUID,
       observe: (journey) => observe(journey, log, metrics),

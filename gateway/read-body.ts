@@ -6,15 +6,31 @@ import { Refusal } from "./alipayplus/result.js";
 const discardLimitBytes = 16 * 1024 * 1024;
 
 /** Throws Refusal PARAM_ILLEGAL for a body over the limit, and an ordinary error when the sender goes away. */
-export async function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  // A request that is destroyed takes its connection with it, and the answer that should go there.
-  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > limitBytes) throw new Refusal("PARAM_ILLEGAL", `The body is larger than ${limitBytes} bytes`);
-    chunks.push(chunk);
-  }
+export function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const onData = (chunk: Buffer): void => {
+      length += chunk.length;
+      if (length <= limitBytes) chunks.push(chunk);
+      else {
+        // Not destroyed: that would take the connection with it, and the answer that should go there.
+        request.pause();
+        finish(() => reject(new Refusal("PARAM_ILLEGAL", `The body is larger than ${limitBytes} bytes`)));
+      }
+    };
+    const onEnd = (): void => finish(() => resolve(joined(chunks, length)));
+    const onError = (error: Error): void => finish(() => reject(error));
+    const onClose = (): void => finish(() => reject(new Error("the sender went away")));
+    const finish = (settle: () => void): void => {
+      request.off("data", onData).off("end", onEnd).off("error", onError).off("close", onClose);
+      settle();
+    };
+    request.on("data", onData).on("end", onEnd).on("error", onError).on("close", onClose);
+  });
+}
+
+function joined(chunks: Buffer[], length: number): Buffer {
   const [only] = chunks;
   return chunks.length === 1 && only ? only : Buffer.concat(chunks, length);
 }

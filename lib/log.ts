@@ -12,13 +12,38 @@ export type Log = {
 export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-export function createLog(part: string, level: LogLevel): Log {
-  return pino({
-    level,
-    base: { part },
-    timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
-  });
+/** What is held back of ordinary lines, in bytes and milliseconds: writing each by itself costs more than making it. */
+const usuallyHeldBytes = 8 * 1024;
+const heldMs = 100;
+
+/** Lines go out soon; from `warn` on, when nothing is to be held, and when the process ends, at once. */
+export function createLog(part: string, level: LogLevel, heldBytes = usuallyHeldBytes): Log {
+  const lines = pino.destination({ dest: 1, sync: true, minLength: heldBytes });
+  const log = pino(
+    {
+      level,
+      base: { part },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    lines,
+  );
+  if (heldBytes > 0) {
+    setInterval(() => lines.flushSync(), heldMs).unref();
+    process.on("exit", () => lines.flushSync());
+  }
+  return {
+    debug: (fields, message) => log.debug(fields, message),
+    info: (fields, message) => log.info(fields, message),
+    warn(fields, message) {
+      log.warn(fields, message);
+      lines.flushSync();
+    },
+    error(fields, message) {
+      log.error(fields, message);
+      lines.flushSync();
+    },
+  };
 }
 
 /**

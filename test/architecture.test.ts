@@ -18,7 +18,10 @@ const mayImport: Record<string, { files: string[]; packages: string[] | "any" }>
   },
   // The parts that main puts together.
   "gateway/": { files: ["gateway/stages/", "gateway/alipayplus/", "lib/", "proto/gen/"], packages: "any" },
-  "gateway/stages/": { files: ["gateway/stages/", "gateway/alipayplus/", "proto/gen/"], packages: "any" },
+  "gateway/stages/": {
+    files: ["gateway/stages/", "gateway/alipayplus/", "lib/bounded.ts", "proto/gen/"],
+    packages: "any",
+  },
   "gateway/alipayplus/": {
     files: ["gateway/alipayplus/", "proto/gen/", "lib/program.ts", "lib/rpc/batch.ts"],
     packages: ["node:crypto", "@bufbuild/protobuf", "@connectrpc/connect"],

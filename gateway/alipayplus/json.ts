@@ -24,7 +24,7 @@ export function parseJson(bytes: Uint8Array): Json {
   } catch {
     throw new JsonError("the body is not UTF-8");
   }
-  checkDepth(text);
+  const members = countMembers(text);
   let value: Json;
   try {
     value = JSON.parse(text) as Json;
@@ -32,15 +32,17 @@ export function parseJson(bytes: Uint8Array): Json {
     // The parser's own words quote the body, and the body holds tokens.
     throw new JsonError("the body is not JSON");
   }
-  checkNames(text);
+  // The text has as many members as the value, unless some stand there twice.
+  if (members !== countKeys(value)) checkNames(text);
   // A lone surrogate can only come from an escape; UTF-8 has none.
   if (text.includes("\\u") && hasLoneSurrogate(value)) throw new JsonError("the body holds half a surrogate pair");
   return value;
 }
 
-// Before parsing, so that a depth bomb costs no stack.
-function checkDepth(text: string): void {
+/** How many members the objects of a text have. Before parsing, so that a depth bomb costs no stack. */
+function countMembers(text: string): number {
   let depth = 0;
+  let members = 0;
   let inString = false;
   for (let i = 0; i < text.length; i++) {
     const char = text.charCodeAt(i);
@@ -51,7 +53,17 @@ function checkDepth(text: string): void {
     else if (char === 0x7b || char === 0x5b) {
       if (++depth > depthLimit) throw new JsonError("the body is nested too deeply");
     } else if (char === 0x7d || char === 0x5d) depth--;
+    else if (char === 0x3a) members++;
   }
+  return members;
+}
+
+function countKeys(value: Json): number {
+  if (typeof value !== "object" || value === null) return 0;
+  if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + countKeys(item), 0);
+  let count = 0;
+  for (const name of Object.keys(value)) count += 1 + countKeys(value[name] as Json);
+  return count;
 }
 
 function checkNames(text: string): void {

@@ -12,10 +12,18 @@ export type SignedContent = {
   readonly body: Uint8Array;
 };
 
+/** `<method> <path>\n<client-id>.<time>.`: what stands before the body. */
+const beforeBody = ({ method, path, clientId, time }: Omit<SignedContent, "body">): string =>
+  `${method} ${path}\n${clientId}.${time}.`;
+
 /** `<method> <path>\n<client-id>.<time>.<body>`, as bytes. */
-export function contentToSign({ method, path, clientId, time, body }: SignedContent): Buffer {
-  return Buffer.concat([Buffer.from(`${method} ${path}\n${clientId}.${time}.`, "utf8"), body]);
+export function contentToSign(content: SignedContent): Buffer {
+  return Buffer.concat([Buffer.from(beforeBody(content), "utf8"), content.body]);
 }
+
+/** The same of a body that is text; signed in UTF-8. */
+export const textToSign = (content: Omit<SignedContent, "body"> & { readonly body: string }): string =>
+  beforeBody(content) + content.body;
 
 /** The parts of a Signature header; keyVersion is absent when the header leaves it to the receiver. */
 export type SignatureHeader = { readonly keyVersion?: string; readonly signature: string };

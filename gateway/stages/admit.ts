@@ -20,9 +20,12 @@ const word = (text: string): string =>
     .replace(/(?<![ \t])[ \t]+$/, "")
     .toLowerCase();
 
+/** What Alipay+ sends. */
+const usual = "application/json; charset=UTF-8";
+
 // Alipay+ marks Content-Type as optional and says that UTF-8 is the default.
 function isJsonInUtf8(contentType: string | undefined): boolean {
-  if (contentType === undefined) return true;
+  if (contentType === undefined || contentType === usual) return true;
   const [type = "", ...parameters] = contentType.split(";").map(word);
   const charset = parameters.find((parameter) => parameter.startsWith("charset="))?.slice("charset=".length);
   return type === "application/json" && (charset === undefined || /^"?utf-?8"?$/.test(charset));

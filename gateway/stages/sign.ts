@@ -1,6 +1,7 @@
 // Answer -> SignedAnswer: the very text that is sent, signed. Equal texts are signed once.
 import type { KeyObject } from "node:crypto";
-import { contentToSign, formatSignatureHeader, rsaSign } from "../alipayplus/signature.js";
+import { bounded } from "../../lib/bounded.js";
+import { formatSignatureHeader, rsaSign, textToSign } from "../alipayplus/signature.js";
 import { wholeSecond } from "../alipayplus/time.js";
 import type { Answer, RequestHead, SignedAnswer } from "./messages.js";
 
@@ -9,7 +10,9 @@ export type Signatory = { readonly clientId: string; readonly keyVersion: number
 
 export type Signer = {
   /** The Signature header for a text, or undefined when nobody may buy another private-key operation now. */
-  readonly sign: (content: Buffer, by: Signatory, isAuthentic: boolean) => Promise<string | undefined>;
+  readonly sign: (text: string, by: Signatory, isAuthentic: boolean) => Promise<string | undefined>;
+  /** Private-key operations that wait for a core. */
+  readonly waiting: () => number;
 };
 
 export async function sign(
@@ -25,21 +28,18 @@ export async function sign(
   const time = wholeSecond(nowMs);
   const plain = { "Content-Type": "application/json; charset=UTF-8", "Response-Time": time };
   if (by === undefined) return { body, headers: plain };
-  const content = contentToSign({
-    method: head.method,
-    path: head.path,
-    clientId: by.clientId,
-    time,
-    body: Buffer.from(body, "utf8"),
-  });
-  const signature = await signer.sign(content, by, isAuthentic);
+  const text = textToSign({ method: head.method, path: head.path, clientId: by.clientId, time, body });
+  const signature = await signer.sign(text, by, isAuthentic);
   const headers = { ...plain, "Client-Id": by.clientId };
   return { body, headers: signature === undefined ? headers : { ...headers, Signature: signature } };
 }
 
 export type SignerLimits = {
-  /** Signatures kept; older ones go first. All of them are stale after a second. */
+  /** Signatures kept; older ones go first. All of them are stale after a second. 0 signs every answer anew. */
   readonly memoSize: number;
+  /** Private-key operations at once, and how many may wait for their turn; what comes then goes out unsigned. */
+  readonly atOnce: number;
+  readonly mostWaiting: number;
   /** Private-key operations a second that requests without a valid signature may cause. */
   readonly refusalsPerSecond: number;
 };
@@ -48,8 +48,10 @@ export type SignerLimits = {
  * A signer that remembers: Response-Time in whole seconds and PKCS#1 v1.5 make equal answers of a second equal texts with
  * equal signatures. Calls for a text that is being signed wait for that one signature.
  */
-export function createSigner({ memoSize, refusalsPerSecond }: SignerLimits, nowMs: () => number): Signer {
+export function createSigner(limits: SignerLimits, nowMs: () => number): Signer {
+  const { memoSize, refusalsPerSecond, atOnce, mostWaiting } = limits;
   const memo = new Map<string, Promise<string>>();
+  const operations = bounded(atOnce, mostWaiting);
   let second = 0;
   let spent = 0;
   const mayBuy = (): boolean => {
@@ -59,14 +61,18 @@ export function createSigner({ memoSize, refusalsPerSecond }: SignerLimits, nowM
     return spent <= refusalsPerSecond;
   };
   return {
-    async sign(content, by, isAuthentic) {
-      const text = `${by.keyVersion} ${content.toString("latin1")}`;
-      const known = memo.get(text);
+    waiting: operations.waiting,
+    async sign(text, by, isAuthentic) {
+      const key = `${by.keyVersion} ${text}`;
+      const known = memo.get(key);
       if (known) return known;
       if (!isAuthentic && !mayBuy()) return undefined;
-      const signing = rsaSign(content, by.key).then((signature) => formatSignatureHeader(by.keyVersion, signature));
-      memo.set(text, signing);
-      signing.catch(() => memo.delete(text));
+      const signing = operations
+        .run(() => rsaSign(Buffer.from(text, "utf8"), by.key))
+        ?.then((signature) => formatSignatureHeader(by.keyVersion, signature));
+      if (signing === undefined || memoSize === 0) return signing;
+      memo.set(key, signing);
+      signing.catch(() => memo.delete(key));
       const oldest = memo.size > memoSize ? memo.keys().next().value : undefined;
       if (oldest !== undefined) memo.delete(oldest);
       return signing;

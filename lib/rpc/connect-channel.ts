@@ -115,7 +115,8 @@ function readAll(stream: ClientHttp2Stream, limitBytes: number): Promise<Buffer>
       else resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length));
     });
     stream.on("error", (error) => reject(unavailable("the connection was lost", error)));
-    stream.on("close", () => reject(unavailable("the connection was lost")));
+    // Errors cost a stack trace, and every stream closes.
+    stream.on("close", () => stream.readableEnded || reject(unavailable("the connection was lost")));
   });
 }
 

@@ -151,7 +151,8 @@ function readAll(stream: ServerHttp2Stream, limitBytes: number): Promise<Buffer>
       else reject(new ConnectError(`message is larger than the limit of ${limitBytes} bytes`, Code.ResourceExhausted));
     });
     stream.on("end", () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length)));
-    stream.on("close", () => reject(new ConnectError("the caller went away", Code.Canceled)));
+    // Errors cost a stack trace, and every stream closes.
+    stream.on("close", () => stream.readableEnded || reject(new ConnectError("the caller went away", Code.Canceled)));
   });
 }
 

@@ -137,17 +137,23 @@ export function gatheringTransport(
     async unary(method, _signal, timeoutMs, _header, input) {
       // Who calls gives the messages that the method takes.
       const message = await call(method, input as Message, timeoutMs);
-      const empty = new Headers();
-      return { stream: false, service: method.parent, method, header: empty, trailer: empty, message } as UnaryResponse<
-        typeof method.input,
-        typeof method.output
-      > as never;
+      return {
+        stream: false,
+        service: method.parent,
+        method,
+        header: noHeaders,
+        trailer: noHeaders,
+        message,
+      } as UnaryResponse<typeof method.input, typeof method.output> as never;
     },
     stream() {
       throw new ConnectError("this transport is for unary rpcs", Code.Unimplemented);
     },
   };
 }
+
+/** This peer sends none that anybody reads. */
+const noHeaders = new Headers();
 
 const pathOf = (method: DescMethodUnary): string => `/${method.parent.typeName}/${method.name}`;
 

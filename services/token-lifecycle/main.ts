@@ -56,7 +56,8 @@ async function start(): Promise<Running> {
     connection.on("error", (error) => log.debug(errorFields(error), "redis connection for events"));
   const feed = createEventFeed(head, reader, config.watch);
 
-  const auditLog = createLog("audit", "info");
+  // Nothing held back: an act is on the record before it is answered.
+  const auditLog = createLog("audit", "info", 0);
   const audit: Audit = (what) => auditLog.info(what, "audit");
   const housekeeping = every(
     config.retention.everyMs,
@@ -82,7 +83,8 @@ async function start(): Promise<Running> {
       metrics.activations.inc({ outcome });
       if (trouble)
         log.error({ outcome, deliveryId: request.delivery?.deliveryId, ...errorFields(trouble) }, "activation");
-      else log.debug({ outcome, request: redacted(RecordActivationRequestSchema, request) }, "activation");
+      else if (config.logLevel === "debug")
+        log.debug({ outcome, request: redacted(RecordActivationRequestSchema, request) }, "activation");
     },
     audit,
   });

@@ -433,9 +433,9 @@ describe("an object that holds secrets", () => {
     const keyringDir = join(folder.path, "keyring");
     writeKeyring(keyringDir);
     const keyring = readKeyring(keyringDir);
-    const { sealKey, macKey } = keyring.newest;
+    const { sealKey, macKey, blockKey } = keyring.newest;
     const secret = Buffer.from(readFileSync(join(keyringDir, "token-data.1.key"), "utf8"), "base64");
-    for (const key of [secret, sealKey.export(), macKey.export()]) {
+    for (const key of [secret, sealKey.export(), macKey.export(), blockKey.export()]) {
       expect(shows(textOf({ key: new Uint8Array(key) }), key), "the search finds bytes").to.equal(true);
       for (const value of [keyring, keyring.newest, keyring.ofVersion(1)])
         expect(shows(textOf(value), key), textOf(value)).to.equal(false);

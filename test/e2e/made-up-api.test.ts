@@ -116,7 +116,7 @@ describe("an API that exists by its proto alone", () => {
         dialect: { lenientEnums: new Set(), conflictCode: "PROCESS_FAIL", signsUnverified: true },
         newTurn: tokenClient.newTurn,
         deadlineMs: 2_000,
-        signer: createSigner({ memoSize: 16, refusalsPerSecond: 100 }, Date.now),
+        signer: createSigner({ memoSize: 16, refusalsPerSecond: 100, atOnce: 1, mostWaiting: 16 }, Date.now),
         nowMs: Date.now,
         newDeliveryId: randomUUID,
         observe: (journey) => void journeys.push(journey),

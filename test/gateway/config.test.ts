@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { expect } from "chai";
 import { readConfig } from "../../gateway/config.js";
 import { StartError } from "../../lib/program.js";
@@ -30,7 +31,7 @@ describe("the gateway's settings", () => {
       checks: { maxAgeMs: 93_600_000, maxAheadMs: 300_000, withQuery: false },
       dialect: { lenientEnums: new Set(), conflictCode: "PROCESS_FAIL", signsUnverified: true },
       limits: { maxInFlight: 1_024, clientMaxInFlight: 768, clientRatePerSecond: 10_000 },
-      refusalsPerSecond: 100,
+      signing: { memoSize: 1_024, atOnce: availableParallelism(), mostWaiting: 256, refusalsPerSecond: 100 },
       stopGraceMs: 2_800,
       logLevel: "info",
       bodyLimitBytes: 65_536,

@@ -37,13 +37,12 @@ export function activation(spec: ActivationSpec = {}): RecordActivation {
     tokenActivatedTime: at(spec.activatedS ?? 2_000),
     tokenData: create(TokenDataSchema, { token: spec.token ?? "5345678901234521" }),
   }) as CompleteActivation;
-  const under = { fieldsVersion: currentFieldsVersion, keyVersion: testKey.version, key: testKey.macKey };
+  const under = { fieldsVersion: currentFieldsVersion, keys: testKey };
   return {
     activation: message,
     tokenData: create(SealedTokenDataSchema, { keyVersion: 1, nonce: Buffer.alloc(12), ciphertext: Buffer.alloc(24) }),
     fingerprint: fingerprintOf(message, under),
-    fingerprintLike: ({ fieldsVersion, keyVersion }) =>
-      fingerprintOf(message, { fieldsVersion, keyVersion, key: testKey.macKey }),
+    fingerprintLike: ({ fieldsVersion }) => fingerprintOf(message, { fieldsVersion, keys: testKey }),
     clientId: spec.clientId ?? "CLIENT",
     deliveryId: spec.deliveryId ?? "delivery-1",
     receivedTime: at(spec.nowS ?? 10_000),

@@ -52,17 +52,12 @@ function recording(deps: ServiceDeps) {
     const { tokenReferenceId, tokenActivatedTime } = activation;
     const { clientId, deliveryId, receivedTime } = delivery;
     const keyring = deps.keyring();
-    const under = {
-      fieldsVersion: currentFieldsVersion,
-      keyVersion: keyring.newest.version,
-      key: keyring.newest.macKey,
-    };
     const command: RecordActivation = {
       activation,
       tokenData: seal(activation.tokenData, tokenReferenceId, keyring),
-      fingerprint: fingerprintOf(activation, under),
+      fingerprint: fingerprintOf(activation, { fieldsVersion: currentFieldsVersion, keys: keyring.newest }),
       fingerprintLike: ({ fieldsVersion, keyVersion }) =>
-        fingerprintOf(activation, { fieldsVersion, keyVersion, key: keyring.ofVersion(keyVersion).macKey }),
+        fingerprintOf(activation, { fieldsVersion, keys: keyring.ofVersion(keyVersion) }),
       clientId,
       deliveryId,
       receivedTime,

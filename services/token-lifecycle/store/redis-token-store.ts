@@ -2,6 +2,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { encoderOf } from "../../../lib/protobuf/encoder.js";
+import { loadScript } from "../../../lib/script.js";
 import { StoredTokenSchema } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
 import {
   TokenEventSchema,
@@ -11,9 +12,12 @@ import {
 import { StoreError, type TokenStore } from "../core/ports.js";
 import type { Current, Decision } from "../core/token.js";
 import type { Durability, DurabilityWatch } from "./durability.js";
+import { gatheredScript } from "./gathered-script.js";
 import { customerKey, deactivatedKey, deliveriesKey, eventsKey, partitionOf, tokenKey } from "./keys.js";
 import type { RedisClient } from "./redis.js";
 import { type Swapped, swapperOf } from "./swapper.js";
+
+const indexScript = loadScript(new URL("index.lua", import.meta.url), ["customer"], ["token_reference_id"]);
 
 export type StoreOptions = {
   readonly durability: Durability;
@@ -29,6 +33,7 @@ const nothing = Buffer.alloc(0);
 
 export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, options: StoreOptions): TokenStore {
   const swapToken = swapperOf(redis, options.eventsMaxLen);
+  const list = gatheredScript(redis, "listTokens", indexScript, ({ keys }) => keys[0] ?? "");
   const encodeToken = encoderOf(StoredTokenSchema);
   const encodeEvent = encoderOf(TokenEventSchema);
   const encodeDelivery = encoderOf(UneventfulDeliverySchema);
@@ -44,7 +49,7 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
         swapToken({ tokenReferenceId, expected, replacement: encodeToken(next), event: encodeEvent(event) }),
         // These go out with the swap, so they cost no round trip. An entry of a swap that fails does no harm: readers ask
         // the token.
-        customerId === undefined ? 0 : redis.zadd(customerKey(customerId), 0, tokenReferenceId),
+        customerId === undefined ? 0 : list({ keys: [customerKey(customerId)], args: [tokenReferenceId] }),
         event.type === TokenEventType.DEACTIVATED && next.updateTime
           ? redis.zadd(deactivatedKey, timestampMs(next.updateTime), tokenReferenceId)
           : 0,

@@ -9,8 +9,9 @@ export type VaultKey = {
   readonly version: number;
   /** 32 bytes for AES-256-GCM. */
   readonly sealKey: KeyObject;
-  /** 32 bytes for the MACs of fingerprints. */
+  /** 32 bytes each for the MACs of fingerprints, in HMAC-SHA-256 and in AES-256. */
   readonly macKey: KeyObject;
+  readonly blockKey: KeyObject;
 };
 
 export type Keyring = { readonly newest: VaultKey; readonly ofVersion: (version: number) => VaultKey };
@@ -45,11 +46,16 @@ export function readKeyring(folder: string): Keyring {
   };
 }
 
-/** Derives the two keys from one secret, so that neither use weakens the other. */
+/** Derives a key for each use from one secret, so that none weakens another. */
 export function vaultKeyOf(version: number, secret: Uint8Array): VaultKey {
   const derived = (purpose: string) =>
     createSecretKey(new Uint8Array(hkdfSync("sha256", secret, "", `mpp.token ${purpose}`, 32)));
-  return { version, sealKey: derived("seal"), macKey: derived("fingerprint") };
+  return {
+    version,
+    sealKey: derived("seal"),
+    macKey: derived("fingerprint"),
+    blockKey: derived("fingerprint block"),
+  };
 }
 
 function namesIn(folder: string): string[] {

@@ -8,9 +8,9 @@ import { apiPath } from "../../support/notification.js";
 
 const by: Signatory = { clientId: testClientId, keyVersion: 3, key: privateKey("mpp") };
 const nowMs = Date.parse("2026-01-02T03:04:05.678Z");
-const limits = { memoSize: 4, refusalsPerSecond: 2 };
+const limits = { memoSize: 4, refusalsPerSecond: 2, atOnce: 2, mostWaiting: 16 };
 
-const text = (n: number | string): Buffer => Buffer.from(`text ${n}`);
+const text = (n: number | string): string => `text ${n}`;
 
 describe("sign", () => {
   const answer = { result: resultOf("SUCCESS"), members: { decision: "APPROVED" } };
@@ -60,7 +60,7 @@ describe("sign", () => {
   });
 
   it("answers without Signature when the signer declines", async () => {
-    const declining: Signer = { sign: async () => undefined };
+    const declining: Signer = { sign: async () => undefined, waiting: () => 0 };
     const { headers } = await sign(answer, head, by, false, declining, nowMs);
     expect(headers).to.have.all.keys("Content-Type", "Response-Time", "Client-Id");
   });
@@ -87,7 +87,7 @@ describe("createSigner", () => {
   });
 
   it("forgets the oldest text when it holds more than it may", async () => {
-    const signer = createSigner({ memoSize: 2, refusalsPerSecond: 1 }, () => nowMs);
+    const signer = createSigner({ ...limits, memoSize: 2, refusalsPerSecond: 1 }, () => nowMs);
     for (const n of [1, 2, 3]) await signer.sign(text(n), by, true);
     expect(await signer.sign(text(3), by, false), "the newest is known").to.be.a("string");
     expect(await signer.sign(text(2), by, false), "the one before is known").to.be.a("string");
@@ -98,7 +98,7 @@ describe("createSigner", () => {
 
   it("signs as much as the budget allows for requests that proved nothing, anew each second", async () => {
     let now = nowMs;
-    const signer = createSigner({ memoSize: 100, refusalsPerSecond: 2 }, () => now);
+    const signer = createSigner({ ...limits, memoSize: 100, refusalsPerSecond: 2 }, () => now);
     const bought = async (from: number): Promise<boolean[]> => {
       const signatures = [];
       for (let n = from; n < from + 4; n++) signatures.push(await signer.sign(text(n), by, false));
@@ -112,7 +112,7 @@ describe("createSigner", () => {
   });
 
   it("signs for authentic requests whatever the budget, and does not charge them to it", async () => {
-    const signer = createSigner({ memoSize: 100, refusalsPerSecond: 1 }, () => nowMs);
+    const signer = createSigner({ ...limits, memoSize: 100, refusalsPerSecond: 1 }, () => nowMs);
     for (const n of [1, 2, 3]) expect(await signer.sign(text(n), by, true)).to.be.a("string");
     expect(await signer.sign(text(4), by, false)).to.be.a("string");
     expect(await signer.sign(text(5), by, false)).to.equal(undefined);
@@ -125,5 +125,21 @@ describe("createSigner", () => {
     const failures = await Promise.allSettled([1, 2].map(() => signer.sign(text(1), { ...by, key: unfit }, true)));
     expect(failures.map(({ status }) => status)).to.deep.equal(["rejected", "rejected"]);
     expect(await signer.sign(text(1), by, true)).to.be.a("string");
+  });
+
+  it("declines what would wait behind more than it may, and goes on with the rest", async () => {
+    const signer = createSigner({ ...limits, memoSize: 0, atOnce: 1, mostWaiting: 2 }, () => nowMs);
+    const signing = [1, 2, 3, 4, 5].map((n) => signer.sign(text(n), by, true));
+    expect(signer.waiting()).to.equal(2);
+    const isSigned = (await Promise.all(signing)).map((signature) => signature !== undefined);
+    expect(isSigned).to.deep.equal([true, true, true, false, false]);
+    expect(signer.waiting()).to.equal(0);
+    expect(await signer.sign(text(6), by, true)).to.be.a("string");
+  });
+
+  it("signs every answer anew without a memo", async () => {
+    const signer = createSigner({ ...limits, memoSize: 0, refusalsPerSecond: 1 }, () => nowMs);
+    expect(await signer.sign(text(1), by, false)).to.be.a("string");
+    expect(await signer.sign(text(1), by, false), "bought again, past the budget").to.equal(undefined);
   });
 });

@@ -1,0 +1,59 @@
+// Runs a script for many callers: what is asked for in one round of the event loop goes to Redis as one call, so that a batch of
+// notifications costs a command or two, and one fsync.
+import { Cluster } from "ioredis";
+import { repeated, type Script } from "../../../lib/script.js";
+import type { RedisClient } from "./redis.js";
+
+/** One run: its keys and arguments, in the order of the script's header. */
+export type Run = { readonly keys: readonly string[]; readonly args: readonly (string | number | Buffer)[] };
+
+/** Runs of one call, so that no call keeps Redis from others for more than some milliseconds. */
+const mostAtOnce = 128;
+
+type Waiting = Run & { readonly resolve: (reply: unknown) => void; readonly reject: (error: unknown) => void };
+type Command = (numberOfKeys: number, ...keysAndArguments: (string | number | Buffer)[]) => Promise<unknown>;
+
+/**
+ * `clusterGroupOf` gives the runs that may share a call in Redis Cluster, where a script may touch one slot only. Rejects when
+ * Redis does not answer; the run may have happened all the same.
+ */
+export function gatheredScript(
+  redis: RedisClient,
+  name: string,
+  script: Script,
+  clusterGroupOf: (run: Run) => string,
+): (run: Run) => Promise<unknown> {
+  redis.defineCommand(name, repeated(script));
+  const command = Reflect.get(redis, `${name}Buffer`).bind(redis) as Command;
+  const groupOf = redis instanceof Cluster ? clusterGroupOf : () => "";
+  const groups = new Map<string, Waiting[]>();
+
+  function send(runs: readonly Waiting[]): void {
+    const keys = runs.flatMap((run) => run.keys);
+    command(keys.length, ...keys, ...runs.flatMap((run) => run.args))
+      .then((replies) => {
+        if (!Array.isArray(replies) || replies.length !== runs.length)
+          throw new Error(`${name} answered something else`);
+        for (const [index, { resolve }] of runs.entries()) resolve(replies[index]);
+      })
+      .catch((error: unknown) => {
+        for (const { reject } of runs) reject(error);
+      });
+  }
+
+  function flush(): void {
+    for (const runs of groups.values())
+      for (let from = 0; from < runs.length; from += mostAtOnce) send(runs.slice(from, from + mostAtOnce));
+    groups.clear();
+  }
+
+  return (run) =>
+    new Promise((resolve, reject) => {
+      if (groups.size === 0) setImmediate(flush);
+      const group = groupOf(run);
+      const waiting = { ...run, resolve, reject };
+      const others = groups.get(group);
+      if (others) others.push(waiting);
+      else groups.set(group, [waiting]);
+    });
+}
