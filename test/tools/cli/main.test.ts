@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { exitCodes } from "../../../tools/cli/output.js";
+import { temporaryFolder } from "../../support/processes.js";
 import { runProgram } from "../../support/programs.js";
 
 const run = (...args: string[]) => runProgram("tools/cli/main.js", args);
@@ -17,7 +18,13 @@ const commandsIn = (help: string): string[] =>
 describe("token-gateway", () => {
   it("is what npx runs in a checkout", () => {
     const root = fileURLToPath(new URL("../../../", import.meta.url));
-    const printed = execFileSync("npx", ["--no-install", "token-gateway", "--version"], { cwd: root });
+    // npx links the package into its cache.
+    const cache = temporaryFolder();
+    const printed = execFileSync("npx", ["token-gateway", "--version"], {
+      cwd: root,
+      env: { ...process.env, npm_config_cache: cache.path, npm_config_update_notifier: "false" },
+    });
+    cache.remove();
     expect(printed.toString()).to.match(/^\d+\.\d+\.\d+\n$/);
   });
 
