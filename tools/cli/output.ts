@@ -66,7 +66,9 @@ export const jsonOption = (): Option => new Option("--json", "print JSON in plac
 
 export const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
-export const printJson = (value: unknown): void => print(JSON.stringify(value, undefined, 2));
+/** Prints the value as JSON, or the same for people. */
+export const printEither = (asJson: boolean, value: unknown, lines: () => readonly string[]): void =>
+  print(asJson ? JSON.stringify(value, undefined, 2) : lines().join("\n"));
 
 type Colour = "red" | "green" | "yellow" | "cyan" | "bold" | "dim";
 
