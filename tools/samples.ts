@@ -19,7 +19,7 @@ export type Place = {
   readonly isInferred: boolean;
 };
 
-/** Every member of the body in the schema's order, those of an object behind it. */
+/** Every member of the body in the schema's order, those of an object, or of the objects in an array, behind it. */
 export function placesOf(desc: DescMessage): Place[] {
   const below = (message: DescMessage, way: readonly string[], met: readonly DescMessage[], isInferred: boolean) =>
     message.fields
@@ -28,8 +28,8 @@ export function placesOf(desc: DescMessage): Place[] {
         const rules = hasOption(field, fieldRules) ? getOption(field, fieldRules) : undefined;
         const path = [...way, field.jsonName];
         const place = { path, field, rules, required: rules?.required ?? false, isInferred };
-        const inner = field.fieldKind === "message" && !isWellKnown(field.message) ? field.message : undefined;
-        if (inner === undefined || met.includes(inner)) return [place];
+        const inner = field.message;
+        if (inner === undefined || isWellKnown(inner) || met.includes(inner)) return [place];
         return [place, ...below(inner, path, [...met, inner], isInferred || inner.fields.some(keepsUnknown))];
       });
   return below(desc, [], [desc], desc.fields.some(keepsUnknown));
@@ -83,6 +83,16 @@ export function sampleOf(desc: DescMessage, { identity, timeMs }: SampleOptions)
       : scalarText(field, hasOption(field, fieldRules) ? getOption(field, fieldRules) : undefined);
   };
   return members(desc, "", [desc]);
+}
+
+/** The values in a body that the schema marks as secret, where they are long enough to be told from other words. */
+export function secretsOf(desc: DescMessage, members: Members): string[] {
+  const textsIn = (value: Json | undefined): string[] =>
+    typeof value === "string" ? [value] : Object.values(value ?? {}).flatMap(textsIn);
+  return desc.fields
+    .filter(({ proto }) => proto.options?.debugRedact)
+    .flatMap(({ jsonName }) => textsIn(members[jsonName]))
+    .filter(({ length }) => length >= 8);
 }
 
 /** Values that Alipay+ or the card network print in their own examples, by path. They may be shown to anybody. */

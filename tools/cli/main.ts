@@ -2,10 +2,11 @@
 // The command line program token-gateway: tools for whoever integrates Alipay+. One file per command.
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import * as conform from "./conform.js";
 import * as keys from "./keys.js";
 import { exitCodes, runCommand } from "./output.js";
 
-const commands = [keys];
+const commands = [conform, keys];
 
 const root = new URL(import.meta.url.endsWith(".ts") ? "../../" : "../../../", import.meta.url);
 const { version } = JSON.parse(readFileSync(new URL("package.json", root), "utf8")) as { version: string };

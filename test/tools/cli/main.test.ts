@@ -1,11 +1,14 @@
 // The command line program as a whole: it is found, explains itself, and ends as it says.
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { exitCodes } from "../../../tools/cli/output.js";
 import { temporaryFolder } from "../../support/processes.js";
 import { runProgram } from "../../support/programs.js";
 
+const root = fileURLToPath(new URL("../../../", import.meta.url));
 const run = (...args: string[]) => runProgram("tools/cli/main.js", args);
 
 /** The lines of --help that name a command, its arguments left out. */
@@ -17,7 +20,6 @@ const commandsIn = (help: string): string[] =>
 
 describe("token-gateway", () => {
   it("is what npx runs in a checkout", () => {
-    const root = fileURLToPath(new URL("../../../", import.meta.url));
     // npx links the package into its cache.
     const cache = temporaryFolder();
     const printed = execFileSync("npx", ["token-gateway", "--version"], {
@@ -34,7 +36,9 @@ describe("token-gateway", () => {
     for (const exit of exitCodes) expect(stdout).to.include(`${exit.code} ${exit.meaning}`);
     const names = commandsIn(stdout);
     expect(names).to.include("keys");
+    const guide = readFileSync(join(root, "docs/tools.md"), "utf8");
     for (const name of names) {
+      expect(guide).to.match(new RegExp(`^## token-gateway ${name}$`, "m"));
       const help = await run(name, "--help");
       expect([name, help.code, help.stderr]).to.deep.equal([name, 0, ""]);
       for (const below of commandsIn(help.stdout)) {
