@@ -21,11 +21,7 @@ const forged: readonly (readonly [name: string, what: string, sign: Signing])[] 
     "a signature over a body with one letter changed",
     { body: text((body) => body.replace(/[a-z]/, "X")) },
   ],
-  [
-    "space-added",
-    "a signature over a body without the space that is sent",
-    { body: text((body) => body.replace(":", ": ")) },
-  ],
+  ["space-added", "a signature over a body with one space more", { body: text((body) => body.replace(":", ": ")) }],
   ["newline-added", "a signature over the body and a line feed", { body: text((body) => `${body}\n`) }],
   ["trimmed", "a signature over the body without its last character", { body: text((body) => body.slice(0, -1)) }],
   [
