@@ -200,7 +200,8 @@ describe("the architecture", () => {
   });
 
   it("says in the first line of each file what it is for", () => {
-    const silent = [...sources].filter(([file, source]) => !file.endsWith(".test.ts") && !/^\/\/ \S/.test(source));
+    const opening = /^(?:#!.*\n)?\/\/ \S/;
+    const silent = [...sources].filter(([file, source]) => !file.endsWith(".test.ts") && !opening.test(source));
     expect(silent.map(([file]) => file)).to.deep.equal([]);
   });
 });

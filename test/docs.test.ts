@@ -10,6 +10,8 @@ import { ErrorReasonSchema } from "../proto/gen/mpp/token/v1/error_reason_pb.js"
 import { rights } from "../services/token-lifecycle/access/policy.js";
 import { errorDomain, wordOf } from "../services/token-lifecycle/errors.js";
 import * as keys from "../services/token-lifecycle/store/keys.js";
+import { exitCodes } from "../tools/cli/output.js";
+import { conformanceDocument } from "../tools/conform/document.js";
 import { withStateDiagram } from "../tools/state-diagram.js";
 import { faultTable } from "./torture/faults.js";
 
@@ -88,11 +90,13 @@ describe("the documents", () => {
     expect(readBy(/both|service/)).to.deep.equal(namesIn("services/token-lifecycle/config.ts", settings).sort());
   });
 
-  it("list every setting of the launcher and of notify and no other", () => {
-    const files = readdirSync(join(root, "tools")).filter((name) => name.endsWith(".ts"));
+  it("list every setting of the launcher, of notify and of the command line program and no other", () => {
+    const files = readdirSync(join(root, "tools"), { recursive: true, encoding: "utf8" }).filter((name) =>
+      name.endsWith(".ts"),
+    );
     const names = files.flatMap((name) => namesIn(join("tools", name), /\b(?:env|childEnv)\.([A-Z][A-Z0-9_]*)/g));
     const read = [...new Set(names)].filter((name) => name !== "PATH").sort();
-    expect(readBy(/launcher|notify/)).to.deep.equal(read);
+    expect(readBy(/launcher|notify|\bcli\b/)).to.deep.equal(read);
   });
 
   it("list every key of Redis by its name and by the function that makes it", () => {
@@ -112,6 +116,15 @@ describe("the documents", () => {
   it("show the state machine as it is", () => {
     const text = textOf("docs/architecture.md");
     expect(text, "run npm run docs").to.equal(withStateDiagram(text));
+  });
+
+  it("list every case of the conformance suite", () => {
+    expect(textOf("docs/conformance.md"), "run npm run docs").to.equal(conformanceDocument());
+  });
+
+  it("name every exit code of the command line program", () => {
+    const listed = tableRows("docs/tools.md", "exit code", "meaning");
+    expect(listed).to.deep.equal(exitCodes.map(({ code, meaning }) => [String(code), meaning]));
   });
 
   it("name every fault of the torture run with its weight and no other", () => {

@@ -11,4 +11,5 @@ if [ "$1" != --force ]; then
 fi
 node_modules/.bin/tsc -p tsconfig.build.json
 cp services/token-lifecycle/store/*.lua dist/services/token-lifecycle/store/
+chmod +x dist/tools/cli/main.js
 touch "$stamp"

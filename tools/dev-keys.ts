@@ -1,10 +1,8 @@
 // Throw-away keys for one machine: made on first use, marked as such, never made in production.
-import { generateKeyPair, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
-
-const newKeyPair = promisify(generateKeyPair);
+import { newPemPair } from "./key-files.js";
 
 export const devClientId = "SANDBOX_DEVELOPMENT";
 
@@ -18,24 +16,16 @@ function write(folder: string, name: string, text: string): void {
   writeFileSync(join(folder, name), text, { mode: 0o600 });
 }
 
-async function pemPair(): Promise<{ publicPem: string; privatePem: string }> {
-  const { publicKey, privateKey } = await newKeyPair("rsa", { modulusLength: 2048 });
-  return {
-    publicPem: mark + publicKey.export({ type: "spki", format: "pem" }),
-    privatePem: mark + privateKey.export({ type: "pkcs8", format: "pem" }),
-  };
-}
-
 /** Makes what is missing; true when it made something. */
 export async function makeDevKeys(dataDir: string, keysDir: string): Promise<boolean> {
   if (existsSync(keysDir)) return false;
-  const [theirs, ours] = await Promise.all([pemPair(), pemPair()]);
+  const [theirs, ours] = await Promise.all([newPemPair(), newPemPair()]);
   const sender = senderFolder(dataDir);
-  write(sender, "alipayplus.1.private.pem", theirs.privatePem);
-  write(sender, "own.1.public.pem", ours.publicPem);
+  write(sender, "alipayplus.1.private.pem", mark + theirs.privatePem);
+  write(sender, "own.1.public.pem", mark + ours.publicPem);
   const client = join(keysDir, devClientId);
-  write(client, "own.1.private.pem", ours.privatePem);
-  write(client, "alipayplus.1.public.pem", theirs.publicPem);
+  write(client, "own.1.private.pem", mark + ours.privatePem);
+  write(client, "alipayplus.1.public.pem", mark + theirs.publicPem);
   return true;
 }
 

@@ -171,10 +171,12 @@ function greet(addresses: Partial<Record<Part | "redis", string>>, logDir: strin
     const url = env.GATEWAY_PORT || env.GATEWAY_HOST ? ` --url ${gateway}` : "";
     // The sender finds its keys below DATA_DIR.
     const folder = env.DATA_DIR ? `DATA_DIR=${env.DATA_DIR} ` : "";
+    const apis = url || env.ALIPAYPLUS_PATH_PREFIX ? ` ${gateway}${env.ALIPAYPLUS_PATH_PREFIX ?? "/aps/api/v1"}` : "";
     lines.push(
       "",
       "Try next, in another terminal:",
       `  ${folder}npm run notify --${url} --token-reference-id DEMO-1`,
+      `  ${folder}npx token-gateway conform${apis}`,
       `  curl -sS -H 'content-type: application/json' -d ${body} ${service}/${getToken}`,
       `  npx buf curl --protocol grpc --http2-prior-knowledge -d ${body} ${service}/${getToken}`,
       `  grpcurl -plaintext -d ${body} ${service.slice("http://".length)} ${getToken}`,

@@ -1,6 +1,6 @@
 // A new API is a matter of proto alone: this one exists in test/support/made_up.proto and in no line of the gateway.
 import { execFileSync } from "node:child_process";
-import { randomUUID } from "node:crypto";
+import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import * as http2 from "node:http2";
@@ -21,8 +21,10 @@ import { createSigner } from "../../gateway/stages/sign.js";
 import { createTokenClient, type TokenClient } from "../../gateway/token-client.js";
 import type { Delivery } from "../../proto/gen/alipayplus/dialect/v1/dialect_pb.js";
 import { BadRequestSchema, ErrorInfoSchema } from "../../proto/gen/google/rpc/error_details_pb.js";
+import { apisOf } from "../../tools/apis.js";
+import { run } from "../../tools/conform/run.js";
 import { expectResult, expectSigned } from "../support/expectations.js";
-import { testClientId, writeClient } from "../support/keys.js";
+import { testClientId, testSender, writeClient } from "../support/keys.js";
 import { notify } from "../support/notification.js";
 import { temporaryFolder } from "../support/processes.js";
 
@@ -75,13 +77,14 @@ describe("an API that exists by its proto alone", () => {
   const journeys: Journey[] = [];
   let reply: (request: ParcelRequest) => Record<string, unknown>;
   let paths: string[];
+  let service: DescService;
   let backEnd: http2.Http2Server;
   let tokenClient: TokenClient;
   let gateway: Server;
   let gatewayUrl: string;
 
   before(async () => {
-    const service = loadService(folder.path);
+    service = loadService(folder.path);
     // The types of a service that was loaded now say nothing of its rpcs.
     const implementation = {
       deliverParcel(request: ParcelRequest) {
@@ -222,6 +225,17 @@ describe("an API that exists by its proto alone", () => {
     const answer = await send(parcel);
     expectResult(answer, "PARAM_ILLEGAL", { path });
     expect(answer.result.resultMessage).to.equal("Illegal parameters exist. items[].quantity must be positive");
+  });
+
+  it("breaks no published rule of the conformance suite, which knows it by its proto too", async () => {
+    const { privateKey: stranger } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+    const url = new URL(gatewayUrl + path);
+    const [api] = apisOf([service]);
+    if (api === undefined) throw new Error("the proto declares no API");
+    const results = await run({ sender: testSender, stranger, url, api, concurrency: 8, timeoutMs: 5_000 });
+    expect(results.filter(({ verdict }) => verdict === "fail")).to.deep.equal([]);
+    expect(results.map(({ name }) => name)).to.include("field/items.quantity/not-numeric");
+    expect(results.length).to.be.above(150);
   });
 
   it("keeps its response fields out of an answer that is no success", async () => {

@@ -3,8 +3,10 @@ import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } fr
 import { join } from "node:path";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
+import { privatePem, publicPem, testClientId } from "../support/keys.js";
 import { apiPath, notification } from "../support/notification.js";
 import { temporaryFolder, until } from "../support/processes.js";
+import { runProgram } from "../support/programs.js";
 import { startTestGateway, type TestGateway } from "../support/stand-in-service.js";
 import { isSignedFor, requestBytes, signedHeaders, type WireAnswer, wireOf } from "../support/wire.js";
 
@@ -120,6 +122,23 @@ describe("HTTPS of the gateway's own", () => {
         );
         expect(error?.code).to.equal("ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION");
       });
+
+    it("can be checked with token-gateway conform by who trusts its authority", async () => {
+      const [sender, receiver] = [join(stack.folder, "sender.pem"), join(stack.folder, "receiver.pem")];
+      writeFileSync(sender, privatePem("aplus"));
+      writeFileSync(receiver, publicPem("mpp"));
+      const url = `${stack.gateway.url.replace("http:", "https:")}/aps/api/v1`;
+      const keys = ["--client", testClientId, "--sender-key", sender, "--receiver-key", receiver];
+      const check = (env: Record<string, string>) =>
+        runProgram("tools/cli/main.js", ["conform", url, ...keys, "--only", "request/", "answer/"], env);
+      const trusting = await check({ NODE_EXTRA_CA_CERTS: authority });
+      expect([trusting.code, trusting.stderr]).to.deep.equal([0, ""]);
+      const { code, stderr } = await check({});
+      expect([code, /no answer from https:.*\(UNABLE_TO_VERIFY_LEAF_SIGNATURE\)/.test(stderr)]).to.deep.equal([
+        3,
+        true,
+      ]);
+    });
 
     it("answers no plain HTTP", async () => {
       const reply = await fetch(stack.gateway.url + apiPath, { method: "POST" }).catch(() => undefined);
