@@ -3,6 +3,7 @@
 import { dirname } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { adminServer } from "../../lib/admin.js";
+import { every } from "../../lib/every.js";
 import { loadFolder } from "../../lib/folder.js";
 import { createLog, errorFields } from "../../lib/log.js";
 import { listen, type Running, runProgram } from "../../lib/program.js";
@@ -13,7 +14,7 @@ import type { Audit } from "./access/caller.js";
 import { allSuspenders, readPolicy } from "./access/policy.js";
 import { readConfig } from "./config.js";
 import { createMetrics } from "./metrics.js";
-import { eraseDue, every } from "./retention.js";
+import { eraseDue } from "./retention.js";
 import { createTokenServer } from "./server.js";
 import { watchDurability } from "./store/durability.js";
 import { createEventFeed, trimEvents } from "./store/event-feed.js";
@@ -21,7 +22,8 @@ import { connectRedis } from "./store/redis.js";
 import { redisTokenStore } from "./store/redis-token-store.js";
 import { tokenLifecycleService } from "./token-lifecycle-service.js";
 import { createValidation } from "./validation.js";
-import { readKeyring } from "./vault/keyring.js";
+import { openKeySource } from "./vault/key-source.js";
+import { loadKeyring } from "./vault/keyring.js";
 
 /** Time that Redis gets to prove itself before callers are let in to be told to come again, in milliseconds. */
 const provingMs = 1_000;
@@ -32,10 +34,10 @@ async function start(): Promise<Running> {
   const config = readConfig(process.env);
   const log = createLog("token-service", config.logLevel);
   const metrics = createMetrics(() => feed.watchers());
-  const keyring = loadFolder(
-    config.keyringDir,
+  const keyring = await loadKeyring(
+    await openKeySource(config.keyringSource, config.keyringDir),
     config.keysReloadMs,
-    () => readKeyring(config.keyringDir),
+    ({ newest }) => log.info({ newest: newest.version }, "keyring read again"),
     (error) => log.error(errorFields(error), "the keyring cannot be read; the one at hand stays in use"),
   );
 
