@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { SingleBar } from "cli-progress";
 import { readConfig } from "../services/token-lifecycle/config.js";
 import { connectRedis } from "../services/token-lifecycle/store/redis.js";
-import { type ResealReport, resealAll } from "../services/token-lifecycle/store/reseal.js";
+import { type ResealReport, resealAll, sizeOf } from "../services/token-lifecycle/store/reseal.js";
 import { openKeySource } from "../services/token-lifecycle/vault/key-source.js";
 import { keyringOf } from "../services/token-lifecycle/vault/keyring.js";
 import { open, seal } from "../services/token-lifecycle/vault/seal.js";
@@ -37,7 +37,7 @@ async function reseal(): Promise<ResealReport> {
         throw new Error(`Redis does not answer${trouble ? `: ${trouble}` : ""}. Start it, or set REDIS_URL.`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    bar.start(await redis.dbsize(), 0, { resealed: 0 });
+    bar.start(await sizeOf(redis), 0, { resealed: 0 });
     return await resealAll(
       redis,
       (token) => {

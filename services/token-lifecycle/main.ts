@@ -2,6 +2,7 @@
 
 import { dirname } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { Cluster } from "ioredis";
 import { adminServer } from "../../lib/admin.js";
 import { every } from "../../lib/every.js";
 import { loadFolder } from "../../lib/folder.js";
@@ -16,8 +17,9 @@ import { readConfig } from "./config.js";
 import { createMetrics } from "./metrics.js";
 import { eraseDue } from "./retention.js";
 import { createTokenServer } from "./server.js";
-import { watchDurability } from "./store/durability.js";
-import { createEventFeed, trimEvents } from "./store/event-feed.js";
+import { watchClusterDurability } from "./store/cluster-durability.js";
+import { type OnDurabilityChange, watchDurability } from "./store/durability.js";
+import { createEventFeed, headsOf, trimEvents } from "./store/event-feed.js";
 import { connectRedis } from "./store/redis.js";
 import { redisTokenStore } from "./store/redis-token-store.js";
 import { tokenLifecycleService } from "./token-lifecycle-service.js";
@@ -43,11 +45,16 @@ async function start(): Promise<Running> {
 
   const redis = connectRedis(config.redis, config.redisTimeoutMs);
   redis.on("error", (error) => log.debug(errorFields(error), "redis connection"));
-  const durability = watchDurability(redis, config.durability, config.durabilityCheckMs, (reasons) => {
+  const onChange: OnDurabilityChange = (reasons, inPart) => {
     if (reasons.length > 0) log.error({ reasons }, "not serving");
+    else if (inPart.length > 0) log.error({ reasons: inPart }, "serving in part");
     else log.info({}, "serving: Redis keeps what DURABILITY promises");
     server.health.set(reasons.length === 0);
-  });
+  };
+  const durability =
+    redis instanceof Cluster
+      ? watchClusterDurability(redis, config.durability, config.durabilityCheckMs, onChange)
+      : watchDurability(redis, config.durability, config.durabilityCheckMs, onChange);
   const store = redisTokenStore(redis, durability, { ...config, attempts: 16 });
   // Watching blocks a connection, so it gets its own; those far behind get another.
   const [head, reader] = [
@@ -56,7 +63,7 @@ async function start(): Promise<Running> {
   ];
   for (const connection of [head, reader])
     connection.on("error", (error) => log.debug(errorFields(error), "redis connection for events"));
-  const feed = createEventFeed(head, reader, config.watch);
+  const feed = createEventFeed(headsOf(head), reader, config.watch);
 
   const auditLog = createLog("audit", "info");
   const audit: Audit = (what) => auditLog.info(what, "audit");
