@@ -31,7 +31,7 @@ export function loadFolder<T>(
 }
 
 /** Names, sizes and times of change of all files below the folder; empty when there is no such folder. */
-function stampOf(folder: string): string {
+export function stampOf(folder: string): string {
   try {
     return readdirSync(folder, { recursive: true, encoding: "utf8" })
       .sort()

@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { SingleBar } from "cli-progress";
 import { readConfig } from "../services/token-lifecycle/config.js";
 import { connectRedis } from "../services/token-lifecycle/store/redis.js";
-import { type ResealReport, resealAll } from "../services/token-lifecycle/store/reseal.js";
-import { readKeyring } from "../services/token-lifecycle/vault/keyring.js";
+import { type ResealReport, resealAll, sizeOf } from "../services/token-lifecycle/store/reseal.js";
+import { openKeySource } from "../services/token-lifecycle/vault/key-source.js";
+import { keyringOf } from "../services/token-lifecycle/vault/keyring.js";
 import { open, seal } from "../services/token-lifecycle/vault/seal.js";
 import { redisFolder } from "./redis-child.js";
 
@@ -16,7 +17,8 @@ async function reseal(): Promise<ResealReport> {
     ...env,
     REDIS_URL: env.REDIS_URL || redisFolder(join(env.DATA_DIR || ".data", "redis")).url,
   });
-  const keyring = readKeyring(config.keyringDir);
+  const source = await openKeySource(config.keyringSource, config.keyringDir);
+  const keyring = keyringOf(await source.secrets());
   const redis = connectRedis(config.redis, 5_000);
   let trouble = "";
   redis.on("error", (error) => {
@@ -35,7 +37,7 @@ async function reseal(): Promise<ResealReport> {
         throw new Error(`Redis does not answer${trouble ? `: ${trouble}` : ""}. Start it, or set REDIS_URL.`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    bar.start(await redis.dbsize(), 0, { resealed: 0 });
+    bar.start(await sizeOf(redis), 0, { resealed: 0 });
     return await resealAll(
       redis,
       (token) => {

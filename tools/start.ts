@@ -123,7 +123,7 @@ function startErrorOf(error: unknown, dataDir: string): unknown {
 
 async function makeKeys(wanted: readonly Part[], dataDir: string): Promise<void> {
   const { env } = process;
-  if (wanted.includes("service") && makeDevKeyring(env.KEYRING_DIR || join(dataDir, "keyring")))
+  if (wanted.includes("service") && !env.KEYRING_SOURCE && makeDevKeyring(env.KEYRING_DIR || join(dataDir, "keyring")))
     tell("made a development key for token data at rest");
   if (wanted.includes("gateway") && (await makeDevKeys(dataDir, env.KEYS_DIR || join(dataDir, "keys"))))
     tell(`made development keys for the client ${devClientId}`);

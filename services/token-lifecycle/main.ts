@@ -2,7 +2,9 @@
 
 import { dirname } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { Cluster } from "ioredis";
 import { adminServer } from "../../lib/admin.js";
+import { every } from "../../lib/every.js";
 import { loadFolder } from "../../lib/folder.js";
 import { createLog, errorFields } from "../../lib/log.js";
 import { listen, type Running, runProgram } from "../../lib/program.js";
@@ -13,15 +15,17 @@ import type { Audit } from "./access/caller.js";
 import { allSuspenders, readPolicy } from "./access/policy.js";
 import { readConfig } from "./config.js";
 import { createMetrics } from "./metrics.js";
-import { eraseDue, every } from "./retention.js";
+import { eraseDue } from "./retention.js";
 import { createTokenServer } from "./server.js";
-import { watchDurability } from "./store/durability.js";
-import { createEventFeed, trimEvents } from "./store/event-feed.js";
+import { watchClusterDurability } from "./store/cluster-durability.js";
+import { type OnDurabilityChange, watchDurability } from "./store/durability.js";
+import { createEventFeed, headsOf, trimEvents } from "./store/event-feed.js";
 import { connectRedis } from "./store/redis.js";
 import { redisTokenStore } from "./store/redis-token-store.js";
 import { tokenLifecycleService } from "./token-lifecycle-service.js";
 import { createValidation } from "./validation.js";
-import { readKeyring } from "./vault/keyring.js";
+import { openKeySource } from "./vault/key-source.js";
+import { loadKeyring } from "./vault/keyring.js";
 
 /** Time that Redis gets to prove itself before callers are let in to be told to come again, in milliseconds. */
 const provingMs = 1_000;
@@ -32,20 +36,25 @@ async function start(): Promise<Running> {
   const config = readConfig(process.env);
   const log = createLog("token-service", config.logLevel);
   const metrics = createMetrics(() => feed.watchers());
-  const keyring = loadFolder(
-    config.keyringDir,
+  const keyring = await loadKeyring(
+    await openKeySource(config.keyringSource, config.keyringDir),
     config.keysReloadMs,
-    () => readKeyring(config.keyringDir),
+    ({ newest }) => log.info({ newest: newest.version }, "keyring read again"),
     (error) => log.error(errorFields(error), "the keyring cannot be read; the one at hand stays in use"),
   );
 
   const redis = connectRedis(config.redis, config.redisTimeoutMs);
   redis.on("error", (error) => log.debug(errorFields(error), "redis connection"));
-  const durability = watchDurability(redis, config.durability, config.durabilityCheckMs, (reasons) => {
+  const onChange: OnDurabilityChange = (reasons, inPart) => {
     if (reasons.length > 0) log.error({ reasons }, "not serving");
+    else if (inPart.length > 0) log.error({ reasons: inPart }, "serving in part");
     else log.info({}, "serving: Redis keeps what DURABILITY promises");
     server.health.set(reasons.length === 0);
-  });
+  };
+  const durability =
+    redis instanceof Cluster
+      ? watchClusterDurability(redis, config.durability, config.durabilityCheckMs, onChange)
+      : watchDurability(redis, config.durability, config.durabilityCheckMs, onChange);
   const store = redisTokenStore(redis, durability, { ...config, attempts: 16 });
   // Watching blocks a connection, so it gets its own; those far behind get another.
   const [head, reader] = [
@@ -54,7 +63,7 @@ async function start(): Promise<Running> {
   ];
   for (const connection of [head, reader])
     connection.on("error", (error) => log.debug(errorFields(error), "redis connection for events"));
-  const feed = createEventFeed(head, reader, config.watch);
+  const feed = createEventFeed(headsOf(head), reader, config.watch);
 
   // Nothing held back: an act is on the record before it is answered.
   const auditLog = createLog("audit", "info", 0);

@@ -15,7 +15,8 @@ import {
   TokenLifecycleService,
 } from "../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
 import { Suspender, TokenState } from "../../proto/gen/mpp/token/v1/token_pb.js";
-import { readKeyring } from "../../services/token-lifecycle/vault/keyring.js";
+import { secretsIn } from "../../services/token-lifecycle/vault/key-source.js";
+import { keyringOf } from "../../services/token-lifecycle/vault/keyring.js";
 import { disguisesOf, reveals } from "../support/disguises.js";
 import { expectResult, type ResultCode } from "../support/expectations.js";
 import { privatePem, writeClient, writeKeyring } from "../support/keys.js";
@@ -432,7 +433,7 @@ describe("an object that holds secrets", () => {
   it("does not show them when it is a keyring or one of its keys", () => {
     const keyringDir = join(folder.path, "keyring");
     writeKeyring(keyringDir);
-    const keyring = readKeyring(keyringDir);
+    const keyring = keyringOf(secretsIn(keyringDir));
     const { sealKey, macKey, blockKey } = keyring.newest;
     const secret = Buffer.from(readFileSync(join(keyringDir, "token-data.1.key"), "utf8"), "base64");
     for (const key of [secret, sealKey.export(), macKey.export(), blockKey.export()]) {

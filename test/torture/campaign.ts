@@ -1,9 +1,11 @@
 // One campaign: real processes under load, faults by chance, and a ledger that is checked after each heal.
 import { randomUUID } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { join } from "node:path";
 import type { RedisClient } from "../../services/token-lifecycle/store/redis.js";
 import { send, signRequest } from "../../tools/sender.js";
+import { createAuthority, writeTlsFolder } from "../support/certificates.js";
 import { testSender, writeClient, writeKeyring } from "../support/keys.js";
 import { apiPath, notification } from "../support/notification.js";
 import {
@@ -29,6 +31,8 @@ export type CampaignOptions = {
   readonly workers: number;
   /** `replicated:1` runs three Redis under Sentinel, the others a single one. */
   readonly durability: "fsync" | "everysec" | "memory" | "replicated:1";
+  /** The hop between gateway and service runs over mutual TLS. */
+  readonly tls: boolean;
   /** Told after each fault. */
   readonly progress: (state: { seconds: number; kills: number; settled: number; misses: number }) => void;
 };
@@ -36,6 +40,7 @@ export type CampaignOptions = {
 export type CampaignReport = {
   readonly seed: number;
   readonly durability: string;
+  readonly tls: boolean;
   readonly seconds: number;
   readonly kills: number;
   readonly cutsPower: boolean;
@@ -127,17 +132,24 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     options.durability === "replicated:1"
       ? await redisUnderSentinel(folder.path)
       : await singleRedis(folder.path, options.durability);
+  const hop = options.tls ? mutualTls(folder.path) : { scheme: "http", service: {}, gateway: {} };
   const common = { DATA_DIR: folder.path, LOG_LEVEL: "warn", DURABILITY_CHECK_MS: "100" };
   const service = await startTestPart(
     "service",
-    { ...common, REDIS_URL: topology.redisUrl, DURABILITY: options.durability, EVENTS_MAX_LEN: "100000000" },
+    {
+      ...common,
+      ...hop.service,
+      REDIS_URL: topology.redisUrl,
+      DURABILITY: options.durability,
+      EVENTS_MAX_LEN: "100000000",
+    },
     join(folder.path, "service.log"),
   );
   await untilServing(service);
   const toService = await startFaultProxy({ port: Number(new URL(service.url).port) });
   const gateway = await startTestPart(
     "gateway",
-    { ...common, TOKEN_SERVICE_URL: `http://127.0.0.1:${toService.port}` },
+    { ...common, ...hop.gateway, TOKEN_SERVICE_URL: `${hop.scheme}://127.0.0.1:${toService.port}` },
     join(folder.path, "gateway.log"),
   );
   const ledger = createLedger(folder.path);
@@ -228,6 +240,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   return {
     seed: options.seed,
     durability: options.durability,
+    tls: options.tls,
     seconds: Math.round(elapsed()),
     kills,
     cutsPower: topology.disk !== undefined,
@@ -246,6 +259,23 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     resolvedAfterU: counted.filter(({ answers: [first], done }) => done && (first?.result.startsWith("U") ?? false))
       .length,
     misses: ledger.misses,
+  };
+}
+
+/** Certificates for both sides of the hop, and what each has to be told of them. */
+function mutualTls(folder: string) {
+  const authority = createAuthority(folder, "authority");
+  const [name, policyFile] = ["URI:spiffe://torture/gateway", join(folder, "policy", "policy.json")];
+  mkdirSync(join(folder, "policy"));
+  writeFileSync(policyFile, JSON.stringify({ callers: [{ san: name, rights: ["record"] }] }));
+  const tlsFolder = (of: string, san: string) => writeTlsFolder(join(folder, of), authority.issue(san), authority.ca);
+  return {
+    scheme: "https",
+    service: {
+      TOKEN_SERVICE_TLS_DIR: tlsFolder("service-tls", "IP:127.0.0.1"),
+      TOKEN_SERVICE_POLICY_FILE: policyFile,
+    },
+    gateway: { TOKEN_CLIENT_TLS_DIR: tlsFolder("gateway-tls", name) },
   };
 }
 

@@ -6,7 +6,8 @@ import { StoredTokenSchema } from "../../proto/gen/mpp/token/store/v1/stored_tok
 import { TokenEventSchema } from "../../proto/gen/mpp/token/v1/token_pb.js";
 import { eventsKey, partitions, tokenKey } from "../../services/token-lifecycle/store/keys.js";
 import type { RedisClient } from "../../services/token-lifecycle/store/redis.js";
-import { readKeyring } from "../../services/token-lifecycle/vault/keyring.js";
+import { secretsIn } from "../../services/token-lifecycle/vault/key-source.js";
+import { keyringOf } from "../../services/token-lifecycle/vault/keyring.js";
 import { open } from "../../services/token-lifecycle/vault/seal.js";
 
 /** One notification: what it says, how often it was sent, and what came back. */
@@ -40,7 +41,7 @@ export function createLedger(folder: string): Ledger {
   const entries: Entry[] = [];
   const misses: Miss[] = [];
   const happenings: { atMs: number; what: string }[] = [];
-  const keyring = readKeyring(join(folder, "keyring"));
+  const keyring = keyringOf(secretsIn(join(folder, "keyring")));
   let checked = 0;
   const pending: Entry[] = [];
 

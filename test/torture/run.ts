@@ -23,6 +23,7 @@ const options = new Command()
       .choices(["fsync", "everysec", "memory", "replicated:1"])
       .default("fsync"),
   )
+  .option("--tls", "mutual TLS between gateway and service", false)
   .option("--out <folder>", "where the report goes", ".data/torture")
   .parse()
   .opts<Omit<CampaignOptions, "progress"> & { out: string }>();

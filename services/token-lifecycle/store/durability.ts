@@ -1,5 +1,5 @@
 // Whether Redis really keeps what DURABILITY promises: its settings are read, not believed.
-import type { RedisClient } from "./redis.js";
+import type { Redis } from "ioredis";
 
 /** What SUCCESS promises; `replicas` counts the replicas that must have a write besides the master. */
 export type Durability = { readonly level: "memory" | "everysec" | "fsync"; readonly replicas: number };
@@ -50,7 +50,7 @@ export function weaknesses(facts: RedisFacts, durability: Durability): string[] 
 
 const settings = ["appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"] as const;
 
-async function readFacts(redis: RedisClient): Promise<RedisFacts> {
+export async function readFacts(redis: Redis): Promise<RedisFacts> {
   // One by one: Redis 6 takes a single name.
   const [persistence, replication, ...pairs] = await Promise.all([
     redis.info("persistence"),
@@ -67,24 +67,29 @@ async function readFacts(redis: RedisClient): Promise<RedisFacts> {
 }
 
 export type DurabilityWatch = {
-  /** Why nothing may be written now; empty when it may. */
-  readonly reasons: () => readonly string[];
+  /** Why nothing may be written now, or not to this key; empty when it may. */
+  readonly reasons: (key?: string) => readonly string[];
+  /** The same for all that lies on one node, named by "host:port". */
+  readonly reasonsAt: (address: string) => readonly string[];
   readonly stop: () => void;
 };
 
+/** Told why nothing may be written, and what is wrong where that is only a part. */
+export type OnDurabilityChange = (reasons: readonly string[], inPart: readonly string[]) => void;
+
 /** Checks on every connection and every `everyMs`; between a lost connection and the next good check nothing is durable. */
 export function watchDurability(
-  redis: RedisClient,
+  redis: Redis,
   durability: Durability,
   everyMs: number,
-  onChange: (reasons: readonly string[]) => void,
+  onChange: OnDurabilityChange,
 ): DurabilityWatch {
   let reasons: readonly string[] = ["Redis is not connected"];
   let connection = 0;
   const set = (next: readonly string[]): void => {
     const changed = next.join() !== reasons.join();
     reasons = next;
-    if (changed) onChange(next);
+    if (changed) onChange(next, next);
   };
   const check = async (): Promise<void> => {
     const checked = connection;
@@ -108,6 +113,7 @@ export function watchDurability(
   }, everyMs);
   return {
     reasons: () => reasons,
+    reasonsAt: () => reasons,
     stop() {
       clearInterval(timer);
       redis.off("ready", onReady);

@@ -1,8 +1,10 @@
 // The event streams as watchers see them: one reader at the head for all, and each watcher at its own pace behind it.
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { Cluster, type Redis } from "ioredis";
 import { type EventCursor, EventCursorSchema } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
 import { ErrorReason } from "../../../proto/gen/mpp/token/v1/error_reason_pb.js";
 import { type TokenEvent, TokenEventSchema, TokenEventType } from "../../../proto/gen/mpp/token/v1/token_pb.js";
+import { laneOf } from "./cluster.js";
 import { eventsKey, partitions } from "./keys.js";
 import type { RedisClient } from "./redis.js";
 
@@ -60,8 +62,35 @@ export type FeedOptions = {
 const readCount = 200;
 const zero: Position = { ms: 0n, seq: 0n };
 
-/** `head` blocks while it waits for entries, so it must be a connection of its own; `reader` serves watchers behind. */
-export function createEventFeed(head: RedisClient, reader: RedisClient, options: FeedOptions): EventFeed {
+/** A connection that waits for new entries of these partitions, and so blocks. */
+export type EventHead = {
+  readonly partitions: readonly number[];
+  readonly ask: <T>(question: (redis: Redis) => Promise<T>) => Promise<T>;
+};
+
+/** One for all partitions; in Cluster one for each, since a command that reads several must find them in one slot. */
+export function headsOf(redis: RedisClient): EventHead[] {
+  if (redis instanceof Cluster)
+    return partitionNumbers.map((partition) => {
+      const lane = laneOf(redis, { single: true });
+      return {
+        partitions: [partition],
+        ask: (question) =>
+          lane.ask(eventsKey(partition), (node, _address, asking) => {
+            if (asking) node.asking().catch(() => {});
+            return question(node);
+          }),
+      };
+    });
+  const ask: EventHead["ask"] = async (question) => {
+    if (redis.status !== "ready") throw new Error("not connected");
+    return question(redis);
+  };
+  return [{ partitions: partitionNumbers, ask }];
+}
+
+/** `heads` block, so each has a connection of its own; `reader` serves watchers behind. */
+export function createEventFeed(heads: readonly EventHead[], reader: RedisClient, options: FeedOptions): EventFeed {
   // Entries near the head, oldest first, and how far the head has come, for each partition.
   const recent: Entry[][] = Array.from({ length: partitions }, () => []);
   const reached: Position[] = Array.from({ length: partitions }, () => zero);
@@ -79,36 +108,30 @@ export function createEventFeed(head: RedisClient, reader: RedisClient, options:
     for (const wake of [...waiting]) wake();
   };
 
-  async function followHead(): Promise<void> {
+  async function follow(head: EventHead): Promise<void> {
     while (!stopped) {
       try {
-        if (head.status !== "ready") throw new Error("not connected");
-        for (const partition of partitionNumbers)
+        for (const partition of head.partitions)
           if (coveredFrom[partition] === undefined) {
-            const last = await lastPosition(head, partition);
+            const last = await head.ask((redis) => lastPosition(redis, partition));
             coveredFrom[partition] = last;
             reached[partition] = last;
           }
-        await readHead();
+        await readHead(head);
       } catch {
         await pause(100);
       }
     }
   }
 
-  async function readHead(): Promise<void> {
-    const ids = partitionNumbers.map((partition) => textOf(reached[partition] ?? zero));
-    const replies = await head.xreadBuffer(
-      "COUNT",
-      1_000,
-      "BLOCK",
-      options.blockMs,
-      "STREAMS",
-      ...partitionNumbers.map(eventsKey),
-      ...ids,
+  async function readHead({ partitions, ask }: EventHead): Promise<void> {
+    const ids = partitions.map((partition) => textOf(reached[partition] ?? zero));
+    const streams = [...partitions.map(eventsKey), ...ids];
+    const replies = await ask((redis) =>
+      redis.xreadBuffer("COUNT", 1_000, "BLOCK", options.blockMs, "STREAMS", ...streams),
     );
     for (const [key, entries] of (replies ?? []) as [Buffer, RawEntry[]][]) {
-      const partition = partitionNumbers.find((each) => eventsKey(each) === key.toString());
+      const partition = partitions.find((each) => eventsKey(each) === key.toString());
       if (partition === undefined) continue;
       const kept = recent[partition] ?? [];
       for (const raw of entries) {
@@ -122,7 +145,7 @@ export function createEventFeed(head: RedisClient, reader: RedisClient, options:
     }
     if (replies) wakeAll();
   }
-  void followHead();
+  for (const head of heads) void follow(head);
 
   /** The next entries of a partition behind a position, from memory where that has them. */
   async function nextEntries(

@@ -15,6 +15,7 @@ import type { Durability, DurabilityWatch } from "./durability.js";
 import { gatheredScript } from "./gathered-script.js";
 import { customerKey, deactivatedKey, deliveriesKey, eventsKey, partitionOf, tokenKey } from "./keys.js";
 import type { RedisClient } from "./redis.js";
+import { answered, replicasOf, type Trace } from "./replicas.js";
 import { type Swapped, swapperOf } from "./swapper.js";
 
 const indexScript = loadScript(new URL("index.lua", import.meta.url), ["customer"], ["token_reference_id"]);
@@ -32,6 +33,10 @@ export type StoreOptions = {
 const nothing = Buffer.alloc(0);
 
 export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, options: StoreOptions): TokenStore {
+  const replicas = replicasOf(redis, watch, {
+    replicas: options.durability.replicas,
+    timeoutMs: options.replicaTimeoutMs,
+  });
   const swapToken = swapperOf(redis, options.eventsMaxLen);
   const list = gatheredScript(redis, "listTokens", indexScript, ({ keys }) => keys[0] ?? "");
   const encodeToken = encoderOf(StoredTokenSchema);
@@ -73,16 +78,8 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     await answered(Promise.all(own.map((id) => redis.zadd(customerKey(id), 0, tokenReferenceId))));
   }
 
-  // WAIT counts replicas that have everything this connection wrote or read, so a repeat needs it as much as a change.
-  async function waitForReplicas(): Promise<void> {
-    const { replicas } = options.durability;
-    if (replicas === 0) return;
-    const reached = await answered(redis.wait(replicas, options.replicaTimeoutMs));
-    if (reached < replicas) throw new StoreError("unavailable", `${reached} of ${replicas} replicas have the write`);
-  }
-
-  function mustBeDurable(): void {
-    const [reason] = watch.reasons();
+  function mustBeDurable(tokenReferenceId: string): void {
+    const [reason] = watch.reasons(tokenKey(tokenReferenceId));
     if (reason !== undefined) throw new StoreError("not-durable", reason);
   }
 
@@ -92,7 +89,7 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     },
 
     async apply(tokenReferenceId, bet, decide) {
-      mustBeDurable();
+      mustBeDurable(tokenReferenceId);
       // Most activations are the first of their token: betting on that saves a round trip, for repeats too.
       let expected = bet === "new" ? nothing : await read(tokenReferenceId);
       const indexed = new Set<string>();
@@ -101,13 +98,19 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
         const decision = decide(current);
         if (decision.kind !== "change") {
           await unindexOthers(tokenReferenceId, current, indexed);
-          await waitForReplicas();
+          await replicas.have(...tracesOf(tokenReferenceId, current, indexed));
           return decision;
         }
         const swapped = await swap(tokenReferenceId, expected, decision);
         if (swapped.done) {
           await unindexOthers(tokenReferenceId, decision.next, indexed);
-          await waitForReplicas();
+          const { activation } = decision.next;
+          if (activation?.customerId) indexed.add(activation.customerId);
+          const isDeactivated = decision.event.type === TokenEventType.DEACTIVATED;
+          await replicas.have(
+            ...tracesOf(tokenReferenceId, decision.next, indexed),
+            ...(isDeactivated ? [listing(deactivatedKey, tokenReferenceId, true)] : []),
+          );
           return decision;
         }
         if (decision.next.activation?.customerId) indexed.add(decision.next.activation.customerId);
@@ -131,7 +134,10 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
       return values.map((value) => fromBinary(UneventfulDeliverySchema, value));
     },
 
-    unindex,
+    async unindex(tokenReferenceId, customerIds) {
+      await unindex(tokenReferenceId, customerIds);
+      await replicas.have(...customerIds.map((id) => listing(customerKey(id), tokenReferenceId, false)));
+    },
 
     async removeTraces({ tokenReferenceId, version }) {
       const key = eventsKey(partitionOf(tokenReferenceId));
@@ -152,7 +158,7 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
       await answered(
         Promise.all([redis.del(deliveriesKey(tokenReferenceId)), redis.zrem(deactivatedKey, tokenReferenceId)]),
       );
-      await waitForReplicas();
+      await replicas.have(tokenTrace(tokenReferenceId, version), listing(deactivatedKey, tokenReferenceId, false));
     },
 
     async unlistDeactivated(tokenReferenceId) {
@@ -175,9 +181,27 @@ function currentOf(value: Buffer, tokenReferenceId: string): Current {
   return token;
 }
 
-/** Whatever goes wrong on the way to Redis and back leaves the outcome unknown. */
-function answered<T>(reply: Promise<T>): Promise<T> {
-  return reply.catch((error: unknown) => {
-    throw new StoreError("unavailable", "Redis did not answer", { cause: error });
-  });
+/** The token in this version or a later one. */
+const tokenTrace = (tokenReferenceId: string, version: bigint): Trace => ({
+  key: tokenKey(tokenReferenceId),
+  async isThere(node) {
+    const value = await node.getBuffer(tokenKey(tokenReferenceId));
+    return (currentOf(value ?? nothing, tokenReferenceId)?.version ?? -1n) >= version;
+  },
+});
+
+/** A token's entry in a list, or that there is none. */
+const listing = (key: string, tokenReferenceId: string, isListed: boolean): Trace => ({
+  key,
+  isThere: async (node) => ((await node.zscore(key, tokenReferenceId)) !== null) === isListed,
+});
+
+/** What an answer about this token rests on: the token as it was decided on, and its entries in lists that were written. */
+function tracesOf(tokenReferenceId: string, token: Current, listed: ReadonlySet<string>): Trace[] {
+  if (token === undefined) return [];
+  const own = token.indexedCustomerIds.filter((id) => listed.has(id));
+  return [
+    tokenTrace(tokenReferenceId, token.version),
+    ...own.map((id) => listing(customerKey(id), tokenReferenceId, true)),
+  ];
 }

@@ -65,6 +65,9 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCli
     return new Cluster(address.nodes, {
       redisOptions: { ...limits, ...address.options },
       enableOfflineQueue: false,
+      // Or a command whose connection broke would be resent.
+      retryDelayOnFailover: 0,
+      slotsRefreshInterval: 1_000,
       clusterRetryStrategy: retry,
     });
   return new Redis({ ...limits, ...address.options, enableOfflineQueue: false, retryStrategy: retry });
@@ -72,11 +75,6 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCli
 
 /** Behind Sentinel and Cluster a failover may drop what only one node has on its disk. */
 export function checkDurabilityFits(address: RedisAddress, durability: string): void {
-  // WAIT goes to the connection of a node, and the client does not say which one wrote.
-  if (address.kind === "cluster" && durability.startsWith("replicated"))
-    throw new StartError(
-      "wrong settings: DURABILITY=replicated cannot be kept with Redis Cluster yet. Use Sentinel, or a single Redis.",
-    );
   if (address.kind !== "single" && durability === "fsync")
     throw new StartError(
       "wrong settings: DURABILITY=fsync promises too much behind Sentinel or Cluster, where a failover can lose an " +

@@ -1,8 +1,8 @@
-// The keys for token data at rest: versions side by side, one file each, the highest seals.
+// The keys for token data at rest: versions side by side, of which the highest seals.
 import { createSecretKey, hkdfSync, type KeyObject } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { StartError } from "../../../lib/program.js";
+import { every } from "../../../lib/every.js";
+import type { Loaded } from "../../../lib/folder.js";
+import type { KeySource, Secrets } from "./key-source.js";
 
 /** Key objects, because bytes would show in whatever prints them. */
 export type VaultKey = {
@@ -16,26 +16,11 @@ export type VaultKey = {
 
 export type Keyring = { readonly newest: VaultKey; readonly ofVersion: (version: number) => VaultKey };
 
-const fileName = /^token-data\.(\d{1,9})\.key$/;
-
-/** Reads `token-data.<version>.key` files, each 32 bytes in base64. Throws StartError when one is missing or wrong. */
-export function readKeyring(folder: string): Keyring {
-  const keys = new Map<number, VaultKey>();
-  for (const name of namesIn(folder)) {
-    const version = Number(fileName.exec(name)?.[1] ?? Number.NaN);
-    if (Number.isNaN(version)) continue;
-    const secret = Buffer.from(readFileSync(join(folder, name), "utf8").trim(), "base64");
-    if (secret.length !== 32)
-      throw new StartError(
-        `${join(folder, name)} is no key: it must hold 32 bytes in base64 (openssl rand -base64 32).`,
-      );
-    keys.set(version, vaultKeyOf(version, secret));
-  }
+/** A keyring of these secrets, of which there must be one. */
+export function keyringOf(secrets: Secrets): Keyring {
+  const keys = new Map([...secrets].map(([version, secret]) => [version, vaultKeyOf(version, secret)]));
   const newest = keys.get(Math.max(...keys.keys()));
-  if (newest === undefined)
-    throw new StartError(
-      `no key for token data in ${folder}: put one there as token-data.1.key (openssl rand -base64 32), or set KEYRING_DIR.`,
-    );
+  if (newest === undefined) throw new Error("a keyring needs a key");
   return {
     newest,
     ofVersion(version) {
@@ -44,6 +29,32 @@ export function readKeyring(folder: string): Keyring {
       return key;
     },
   };
+}
+
+/**
+ * The keyring of a source, taken anew when its stamp changes. The first time may throw; a later failure keeps the keyring at
+ * hand, goes to `onFailure`, and is tried again after `everyMs`.
+ */
+export async function loadKeyring(
+  source: KeySource,
+  everyMs: number,
+  onChange: (keyring: Keyring) => void,
+  onFailure: (error: unknown) => void,
+): Promise<Loaded<Keyring>> {
+  let seen = await source.stamp();
+  let keyring = keyringOf(await source.secrets());
+  const { stop } = every(
+    everyMs,
+    async () => {
+      const stamp = await source.stamp();
+      if (stamp === seen) return;
+      keyring = keyringOf(await source.secrets());
+      seen = stamp;
+      onChange(keyring);
+    },
+    onFailure,
+  );
+  return { current: () => keyring, stop };
 }
 
 /** Derives a key for each use from one secret, so that none weakens another. */
@@ -56,12 +67,4 @@ export function vaultKeyOf(version: number, secret: Uint8Array): VaultKey {
     macKey: derived("fingerprint"),
     blockKey: derived("fingerprint block"),
   };
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
 }

@@ -14,7 +14,7 @@ import { memoryStore } from "../../../support/memory-store.js";
 import { startTestRedis, type TestRedis, temporaryFolder, until } from "../../../support/processes.js";
 
 const options = { durability: durabilityOf("fsync"), replicaTimeoutMs: 100, eventsMaxLen: 1_000, attempts: 16 };
-const durable = { reasons: () => [], stop: () => {} };
+const durable = { reasons: () => [], reasonsAt: () => [], stop: () => {} };
 
 describe("the store in Redis", () => {
   const folder = temporaryFolder();
@@ -153,7 +153,11 @@ describe("the store in Redis", () => {
   });
 
   it("writes nothing while Redis does not keep what DURABILITY promises", async () => {
-    const weak = redisTokenStore(redis, { reasons: () => ["too weak"], stop: () => {} }, options);
+    const weak = redisTokenStore(
+      redis,
+      { reasons: () => ["too weak"], reasonsAt: () => ["too weak"], stop: () => {} },
+      options,
+    );
     const error = await weak
       .apply("T-1", "new", (current) => decideActivation(current, activation()))
       .catch((thrown: unknown) => thrown);

@@ -1,0 +1,176 @@
+// A Redis Cluster on loopback: three masters, each with a replica, that a test can break and move slots of.
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Redis } from "ioredis";
+import { slotOf } from "../../services/token-lifecycle/store/cluster.js";
+import { eventsKey, partitions } from "../../services/token-lifecycle/store/keys.js";
+import { connectRedis, type RedisClient, redisAddressOf } from "../../services/token-lifecycle/store/redis.js";
+import { redisServerProgram } from "../../tools/redis-child.js";
+import { endOf, stopChild } from "../../tools/supervise.js";
+import { until } from "./processes.js";
+import { freePort } from "./programs.js";
+
+export type TestCluster = {
+  readonly url: string;
+  /** A connection of the test's own; closed by `stop`. */
+  readonly connect: () => Promise<RedisClient>;
+  /** The port of the master that has a partition. */
+  readonly masterOf: (partition: number) => Promise<number>;
+  /** Moves a partition to a master that does not have it, key by key. */
+  readonly movePartition: (partition: number) => Promise<void>;
+  /** Changes a setting of the master that has a partition. */
+  readonly configure: (partition: number, name: string, value: string) => Promise<void>;
+  /** Kills the master of a partition and waits until its replica serves; gives back what starts the dead one again. */
+  readonly killMasterOf: (partition: number) => Promise<() => Promise<void>>;
+  readonly stop: () => Promise<void>;
+};
+
+type Node = { readonly port: number; readonly dir: string; process: ChildProcess; readonly connection: Redis };
+
+const masters = 3;
+const slots = 16_384;
+
+export async function startTestCluster(folder: string): Promise<TestCluster> {
+  const program = redisServerProgram(() => {});
+  const launch = (port: number, dir: string): ChildProcess => {
+    const options = {
+      ...{ port, bind: "127.0.0.1", dir, save: "", logfile: join(dir, "redis.log") },
+      ...{ appendonly: "yes", appendfsync: "always", "maxmemory-policy": "noeviction" },
+      ...{ "cluster-enabled": "yes", "cluster-node-timeout": 1_500, "repl-diskless-sync-delay": 0 },
+    };
+    const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+    return spawn(program, args, { stdio: "ignore" });
+  };
+  const nodes: Node[] = [];
+  for (let i = 0; i < 2 * masters; i++) {
+    // The bus of the nodes listens 10,000 ports above.
+    let port = await freePort();
+    while (port > 55_000) port = await freePort();
+    const dir = join(folder, `node-${i}`);
+    mkdirSync(dir, { recursive: true });
+    const connection = new Redis({
+      ...{ port, host: "127.0.0.1", maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 5_000 },
+      ...{ retryStrategy: () => 20, enableReadyCheck: false },
+    });
+    connection.on("error", () => {});
+    nodes.push({ port, dir, process: launch(port, dir), connection });
+  }
+  const connections: RedisClient[] = [];
+  const stop = async (): Promise<void> => {
+    for (const { connection } of nodes) connection.disconnect();
+    for (const connection of connections) connection.disconnect();
+    await Promise.all(nodes.map(({ process }) => stopChild(process, 2_000)));
+  };
+  try {
+    await form(nodes);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+
+  const alive = (): Node[] => nodes.filter(({ connection }) => connection.status === "ready");
+  const at = (port: number): Node => {
+    const node = nodes.find((each) => each.port === port);
+    if (node === undefined) throw new Error(`no node at ${port}`);
+    return node;
+  };
+  const idOf = async (node: Node): Promise<string> => String(await node.connection.cluster("MYID"));
+  const masterOf = async (partition: number): Promise<number> => {
+    const slot = slotOf(eventsKey(partition));
+    for (const [from, to, [, port] = ["", 0]] of await slotsAt(alive()[0])) if (slot >= from && slot <= to) return port;
+    throw new Error(`nobody has slot ${slot}`);
+  };
+
+  return {
+    url: `redis+cluster://${nodes.map(({ port }) => `127.0.0.1:${port}`).join(",")}`,
+    masterOf,
+    stop,
+    async connect() {
+      const redis = connectRedis(redisAddressOf(`redis+cluster://127.0.0.1:${alive()[0]?.port}`), 5_000);
+      redis.on("error", () => {});
+      connections.push(redis);
+      await until("the connection is ready", () => redis.status === "ready");
+      return redis;
+    },
+    async movePartition(partition) {
+      const slot = slotOf(eventsKey(partition));
+      const source = at(await masterOf(partition));
+      const owners = await Promise.all(Array.from({ length: partitions }, (_, each) => masterOf(each)));
+      const target = at(owners.find((port) => port !== source.port) ?? 0);
+      const [from, to] = [await idOf(source), await idOf(target)];
+      await target.connection.cluster("SETSLOT", slot, "IMPORTING", from);
+      await source.connection.cluster("SETSLOT", slot, "MIGRATING", to);
+      for (;;) {
+        const keys = (await source.connection.cluster("GETKEYSINSLOT", slot, 20)) as string[];
+        if (keys.length === 0) break;
+        await source.connection.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", ...keys);
+      }
+      for (const node of [target, source, ...alive()])
+        await node.connection.cluster("SETSLOT", slot, "NODE", to).catch(() => {});
+    },
+    async configure(partition, name, value) {
+      await at(await masterOf(partition)).connection.config("SET", name, value);
+    },
+    async killMasterOf(partition) {
+      const dead = at(await masterOf(partition));
+      const ended = endOf(dead.process);
+      dead.process.kill("SIGKILL");
+      await ended;
+      await until("the connection is gone", () => dead.connection.status !== "ready");
+      await until("its replica has been promoted", async () => (await masterOf(partition)) !== dead.port, 20_000);
+      return async () => {
+        dead.process = launch(dead.port, dead.dir);
+        await until("it is a replica again", async () => isInStep(dead), 20_000);
+      };
+    },
+  };
+}
+
+type Slots = [from: number, to: number, ...masterThenReplicas: [host: string, port: number][]][];
+const slotsAt = async (node: Node | undefined): Promise<Slots> =>
+  (await node?.connection.call("CLUSTER", "SLOTS")) as Slots;
+
+const isInStep = async ({ connection }: Node): Promise<boolean> =>
+  /role:slave[\s\S]*master_link_status:up/.test(await connection.info("replication").catch(() => ""));
+
+async function form(nodes: readonly Node[]): Promise<void> {
+  const on = <T>(node: Node, ...args: [string, ...(string | number)[]]) =>
+    node.connection.call("CLUSTER", ...args) as T;
+  await until("all nodes answer", () => nodes.every(({ connection }) => connection.status === "ready"));
+  await Promise.all(nodes.map((node, i) => on(node, "SET-CONFIG-EPOCH", i + 1)));
+  await Promise.all(
+    nodes.slice(0, masters).map((node, i) => {
+      const [from, to] = [Math.floor((i * slots) / masters), Math.floor(((i + 1) * slots) / masters) - 1];
+      return on(node, "ADDSLOTSRANGE", from, to);
+    }),
+  );
+  // Each to each, which is faster than waiting for what they tell each other.
+  await Promise.all(nodes.flatMap((node) => nodes.map(({ port }) => on(node, "MEET", "127.0.0.1", port))));
+  const infoOf = (node: Node) => on<Promise<string>>(node, "INFO");
+  await until(
+    "all nodes know each other",
+    async () => (await Promise.all(nodes.map(infoOf))).every((info) => info.includes("cluster_known_nodes:6")),
+    20_000,
+  );
+  const ids = await Promise.all(nodes.map((node) => on<Promise<string>>(node, "MYID")));
+  for (const [i, node] of nodes.entries())
+    if (i >= masters)
+      await until("it replicates", () =>
+        on<Promise<unknown>>(node, "REPLICATE", ids[i - masters] ?? "").then(
+          () => true,
+          () => false,
+        ),
+      );
+  const isReady = async (): Promise<boolean> => {
+    const infos = await Promise.all(nodes.map(infoOf));
+    const inStep = await Promise.all(nodes.slice(masters).map(isInStep));
+    const known = await Promise.all(nodes.map(slotsAt));
+    return (
+      infos.every((info) => info.includes("cluster_state:ok")) &&
+      inStep.every(Boolean) &&
+      known.every((each) => each.length === masters)
+    );
+  };
+  await until("the cluster is whole", isReady, 20_000);
+}
