@@ -37,6 +37,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     CLIENT_MAX_IN_FLIGHT: { parse: wholeNumber(1, 1_000_000), fallback: 768 },
     CLIENT_RATE_PER_S: { parse: wholeNumber(1, 1_000_000), fallback: 10_000 },
     REFUSAL_SIGNATURES_PER_S: { parse: wholeNumber(1, 1_000_000), fallback: 100 },
+    DOCTOR_HINTS: { parse: flag, fallback: false },
     STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 2_800 },
     LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
   });
@@ -76,6 +77,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       clientRatePerSecond: settings.CLIENT_RATE_PER_S,
     },
     refusalsPerSecond: settings.REFUSAL_SIGNATURES_PER_S,
+    doctorHints: settings.DOCTOR_HINTS,
     stopGraceMs: settings.STOP_GRACE_MS,
     logLevel: settings.LOG_LEVEL,
     bodyLimitBytes: 64 * 1024,

@@ -31,6 +31,7 @@ describe("the gateway's settings", () => {
       dialect: { lenientEnums: new Set(), conflictCode: "PROCESS_FAIL", signsUnverified: true },
       limits: { maxInFlight: 1_024, clientMaxInFlight: 768, clientRatePerSecond: 10_000 },
       refusalsPerSecond: 100,
+      doctorHints: false,
       stopGraceMs: 2_800,
       logLevel: "info",
       bodyLimitBytes: 65_536,
