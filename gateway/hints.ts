@@ -1,7 +1,7 @@
 // Tells the log why a signature did not hold, where DOCTOR_HINTS asks for it: once a second at most, and within a bounded time.
 import type { KeyObject } from "node:crypto";
 import { attempt } from "./alipayplus/body-forms.js";
-import { type DoctorKey, diagnose } from "./alipayplus/doctor.js";
+import { type DoctorKey, diagnose, doctorKeyOf } from "./alipayplus/doctor.js";
 import type { Result, ResultCode } from "./alipayplus/result.js";
 import type { RawRequest } from "./stages/messages.js";
 
@@ -22,21 +22,15 @@ export function createHints(
     const now = nowMs();
     if (now < next || !aboutSignatures.has(resultCode)) return undefined;
     next = now + pauseMs;
-    const keys = [...keysByFile()].flatMap(([file, key]) => doctorKeyOf(file, key));
+    const keys = [...keysByFile()]
+      .map(([file, key]) => doctorKeyOf(file, key))
+      .filter(({ version }) => version !== undefined);
     const plain = Object.entries(headers).map(([name, value]) => [name, typeof value === "string" ? value : undefined]);
     const target = query === undefined ? path : `${path}?${query}`;
     const request = { method, target, headers: Object.fromEntries(plain), body };
     // A hint must not cost an answer.
     return attempt(() => diagnose(request, { keys, clientIds: clientIdsIn(keys), paths, budgetBytes }).line);
   };
-}
-
-const publicKeyFile = /([A-Za-z0-9_-]{1,64})[/\\]alipayplus\.(\d{1,9})\.public\.pem$/;
-
-function doctorKeyOf(file: string, key: KeyObject): DoctorKey[] {
-  const [, clientId, version] = publicKeyFile.exec(file) ?? [];
-  if (clientId === undefined) return [];
-  return [{ name: `alipayplus.${version} of ${clientId}`, key, clientId, version: Number(version) }];
 }
 
 const clientIdsIn = (keys: readonly DoctorKey[]): string[] => [

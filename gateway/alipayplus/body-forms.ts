@@ -11,14 +11,18 @@ const bodyForm =
   (cause: Cause) =>
   (signed: string | Buffer): BodyForm => ({ cause, parts: { body: Buffer.from(signed as string) } });
 
-/** One after the other, the likely ones first. `memberOrder` names JSON members as the sender may have ordered them. */
-export function* bodyForms(body: Uint8Array, memberOrder: readonly string[]): Generator<BodyForm> {
+/** What may help to guess: JSON members as the sender may have ordered them, and the body before its line ends were taken. */
+type KnownOfBodies = { readonly memberOrder: readonly string[]; readonly bodies: readonly Uint8Array[] };
+
+/** One after the other, the likely ones first. */
+export function* bodyForms(body: Uint8Array, { memberOrder, bodies }: KnownOfBodies): Generator<BodyForm> {
   const bytes = Buffer.from(body);
   const hasBom = bytes.subarray(0, 3).equals(bom);
   const text = (hasBom ? bytes.subarray(3) : bytes).toString("utf8");
   yield hasBom ? bodyForm("bom-added")(text) : bodyForm("bom-removed")(Buffer.concat([bom, bytes]));
   yield bodyForm("body-left-out")("");
   yield* [...ends.map((end) => text.trim() + end), ` ${text}`].map(bodyForm("end-of-body"));
+  yield* bodies.map((each) => bodyForm("line-ends")(Buffer.from(each)));
   yield* lineEnds(text).map(bodyForm("line-ends"));
   const value = attempt(() => JSON.parse(text) as Json);
   if (value !== undefined) {

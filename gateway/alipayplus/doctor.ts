@@ -24,6 +24,15 @@ export type DoctorKey = {
   readonly version?: number;
 };
 
+const publicKeyFile = /([A-Za-z0-9_-]{1,64})[/\\]alipayplus\.(\d{1,9})\.public\.pem$/;
+
+/** Whose key it is and which one, when its file lies where the gateway looks for it. */
+export function doctorKeyOf(file: string, key: KeyObject): DoctorKey {
+  const [, clientId, version] = publicKeyFile.exec(file) ?? [];
+  if (clientId === undefined) return { name: file, key };
+  return { name: `alipayplus.${version} of ${clientId}`, key, clientId, version: Number(version) };
+}
+
 export type Diagnosis = {
   readonly holds: boolean;
   /** By name, the most telling first; none when the signature holds. */
@@ -185,7 +194,7 @@ function search(
   evidence: Evidence,
   { digest, ...seal }: Seal,
 ): { found: Found | undefined; tried: number } {
-  const known = { clientIds: [], paths: [], others: [], memberOrder: [], ...evidence };
+  const known = { clientIds: [], paths: [], bodies: [], others: [], memberOrder: [], ...evidence };
   const base = partsOf(request);
   const algorithm = seal.hash === "none" ? "sha256" : seal.hash;
   const rows = formsOf(request, known);

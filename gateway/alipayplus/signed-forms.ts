@@ -19,6 +19,8 @@ export type Known = {
   readonly clientIds: readonly string[];
   /** Paths, or addresses, that may have been signed. */
   readonly paths: readonly string[];
+  /** The body before a tool took its line ends away. */
+  readonly bodies: readonly Uint8Array[];
   /** Requests of the same time. */
   readonly others: readonly ReceivedRequest[];
   /** JSON members in the order in which the sender may have written them. */
@@ -55,7 +57,7 @@ export function formsOf(request: ReceivedRequest, known: Known): readonly (() =>
     () => (parts.method === "POST" ? ["post", ""] : ["POST", "post", ""]).map(methodForm),
     () => layoutForms,
     () => known.others.flatMap((other, index) => formsOfOther(partsOf(other), `request ${index + 2}`)),
-    () => bodyForms(parts.body, known.memberOrder),
+    () => bodyForms(parts.body, known),
   ];
   return rows.map(
     (row) =>
