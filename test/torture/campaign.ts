@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { Agent } from "node:http";
 import { join } from "node:path";
 import type { RedisClient } from "../../services/token-lifecycle/store/redis.js";
+import { type Random, seeded } from "../../tools/random.js";
 import { send, signRequest } from "../../tools/sender.js";
 import { testSender, writeClient, writeKeyring } from "../support/keys.js";
 import { apiPath, notification } from "../support/notification.js";
@@ -18,7 +19,6 @@ import { buildDisk, type Disk } from "./disk.js";
 import { faultTable, pause } from "./faults.js";
 import { createLedger, type Entry, type Ledger } from "./ledger.js";
 import { type FaultProxy, startFaultProxy } from "./proxy.js";
-import { type Random, seeded } from "./random.js";
 import { startSentinelSet } from "./sentinel.js";
 
 export type CampaignOptions = {
