@@ -39,6 +39,17 @@ export const promises = {
 } as const;
 export type PromiseName = keyof typeof promises;
 
+/** Promises that show only where something is expected; all others show in every story. */
+const showsIn: Partial<Record<PromiseName, readonly Expectation[]>> = {
+  decided: ["S", "F", "first", "one", "any"],
+  notRefused: ["S", "first"],
+  refused: ["F", "U"],
+  oneOfTwo: ["first", "one"],
+};
+
+/** Whether the story can show that the promise is broken. */
+export const isTried = (promise: PromiseName, { expect }: Told): boolean => showsIn[promise]?.includes(expect) ?? true;
+
 export type Broken = { readonly promise: PromiseName; readonly identity: string; readonly what: string };
 
 /** Every promise that the story shows broken, each once. */

@@ -1,7 +1,7 @@
 // The report of a run: counts by result, latencies, kinds of stories, and each promise that was broken.
 import { columns } from "../cli/columns.js";
 import type { colour } from "../cli/output.js";
-import { type Delivery, judge, type PromiseName, promises, type Told, wordOf } from "./judge.js";
+import { type Delivery, isTried, judge, type PromiseName, promises, type Told, wordOf } from "./judge.js";
 import { kindNames } from "./kinds.js";
 
 type Counts = Readonly<Record<string, number>>;
@@ -23,6 +23,8 @@ export type Report = {
   readonly promises: readonly {
     readonly promise: PromiseName;
     readonly says: string;
+    /** Stories that could have shown it broken. */
+    readonly tried: number;
     readonly broken: number;
     readonly examples: readonly string[];
   }[];
@@ -56,7 +58,8 @@ export function reportOf(
     promises: (Object.keys(promises) as PromiseName[]).map((promise) => {
       const these = broken.filter((each) => each.promise === promise);
       const examples = these.slice(0, exampleCount).map(({ identity, what }) => `${identity}: ${what}`);
-      return { promise, says: promises[promise], broken: these.length, examples };
+      const tried = told.filter((story) => isTried(promise, story)).length;
+      return { promise, says: promises[promise], tried, broken: these.length, examples };
     }),
   };
 }
@@ -100,10 +103,13 @@ export function linesOf(report: Report, paint: typeof colour): string[] {
     ),
     "",
     paint("bold", "Promises"),
-    ...report.promises.flatMap(({ says, broken, examples }) =>
-      broken === 0
-        ? [`  ${paint("green", "kept")}    ${says}`]
-        : [`  ${paint("red", "BROKEN")}  ${says}: ${broken} times`, ...examples.map((each) => `            ${each}`)],
-    ),
+    ...report.promises.flatMap(({ says, tried, broken, examples }) => {
+      if (tried === 0) return [`  -       ${says}: no story shows it`];
+      if (broken === 0) return [`  ${paint("green", "kept")}    ${says}`];
+      return [
+        `  ${paint("red", "BROKEN")}  ${says}: ${broken} times`,
+        ...examples.map((each) => `            ${each}`),
+      ];
+    }),
   ];
 }

@@ -2,6 +2,7 @@
 import { expect } from "chai";
 import {
   type Delivery,
+  isTried,
   judge,
   type PromiseName,
   promises,
@@ -69,6 +70,12 @@ describe("the judge", () => {
     it(`finds ${broken.join(" and ") || "nothing"} broken when ${expectation} is expected of ${sent.join(" | ")}`, () => {
       expect(judge(told(expectation, sent)).map(({ promise }) => promise)).to.have.members(broken);
     });
+
+  it("calls a promise tried only by stories that can break it", () => {
+    for (const [expectation, sent, broken] of rows)
+      for (const promise of broken) expect(isTried(promise, told(expectation, sent)), promise).to.equal(true);
+    expect(isTried("oneOfTwo", told("S", []))).to.equal(false);
+  });
 
   it("has a row for every promise", () => {
     expect(new Set(rows.flatMap(([, , broken]) => broken))).to.deep.equal(new Set(Object.keys(promises)));
