@@ -48,7 +48,16 @@ const ends = ["", "\n", "\r\n", "\n\n", " ", "\0"];
 function lineEnds(text: string): string[] {
   const lf = text.replaceAll("\r\n", "\n");
   const crLf = lf.replaceAll("\n", "\r\n");
-  return [lf, crLf, lf.replaceAll("\n", "\r"), text.replaceAll("\r", "\n"), lf.replaceAll("\n", "")];
+  const gone = text.includes("\n") ? [] : brokenAgain(text);
+  return [lf, crLf, lf.replaceAll("\n", "\r"), text.replaceAll("\r", "\n"), lf.replaceAll("\n", ""), ...gone];
+}
+
+/** Indented JSON whose line ends were taken away, as curl -d does with a file: what is left of the indents tells where. */
+function brokenAgain(text: string): string[] {
+  const strings = /"(?:[^"\\]|\\.)*"|[ \t]{2,}|\t/g;
+  const lines = text.replaceAll(strings, (part) => (part.startsWith('"') ? part : `\n${part}`));
+  const closed = lines.replace(/[}\]]$/, (brace) => `\n${brace}`);
+  return [closed, `${closed}\n`].flatMap((each) => [each, each.replaceAll("\n", "\r\n")]);
 }
 
 /** Text that was signed in one charset and sent in another; plain ASCII has the same bytes in all but UTF-16. */

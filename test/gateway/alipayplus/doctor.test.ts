@@ -197,6 +197,12 @@ const cases: Case[] = [
       }),
   },
   {
+    name: "line ends taken away on its way",
+    cause: "line-ends",
+    request: (draft) =>
+      sent((each) => ({ body: text(each).replaceAll("\n", "") }))({ ...draft, body: `${pretty(2)(draft).body}\n` }),
+  },
+  {
     name: "line feed added at the end",
     cause: "end-of-body",
     request: sent((draft) => ({ body: `${text(draft)}\n` })),
