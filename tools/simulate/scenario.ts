@@ -61,8 +61,19 @@ export function readScenario(text: string, name: string): Scenario {
   return scenario;
 }
 
-const scenarioKeys = ["about", "seed", "timeScale", "timeout", "concurrency", "apis", "members", "phases"];
-const phaseKeys = ["name", "for", "count", "rate", "mix", "expect", "optionalMembers", "clockSkew", "key", "slowBody"];
+export const scenarioKeys = ["about", "seed", "timeScale", "timeout", "concurrency", "apis", "members", "phases"];
+export const phaseKeys = [
+  "name",
+  "for",
+  "count",
+  "rate",
+  "mix",
+  "expect",
+  "optionalMembers",
+  "clockSkew",
+  "key",
+  "slowBody",
+];
 
 function yamlIn(text: string, name: string): unknown {
   try {
