@@ -1,6 +1,6 @@
 // Tells the log why a signature did not hold, where DOCTOR_HINTS asks for it: once a second at most, and within a bounded time.
 import type { KeyObject } from "node:crypto";
-import { attempt } from "./alipayplus/body-forms.js";
+import { attempt } from "./alipayplus/attempt.js";
 import { type DoctorKey, diagnose, doctorKeyOf } from "./alipayplus/doctor.js";
 import type { Result, ResultCode } from "./alipayplus/result.js";
 import type { RawRequest } from "./stages/messages.js";

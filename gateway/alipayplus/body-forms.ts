@@ -1,4 +1,5 @@
 // The forms that a body may have had when it was signed, each with the cause that it tells of.
+import { attempt } from "./attempt.js";
 import type { Cause } from "./causes.js";
 import type { Json } from "./json.js";
 
@@ -32,15 +33,6 @@ export function* bodyForms(body: Uint8Array, { memberOrder, bodies }: KnownOfBod
   yield* charsets(bytes, text).map(bodyForm("charset"));
   yield* urlDecoded(text).map(bodyForm("body-encoded"));
   yield* urlEncoded(text).map(bodyForm("body-decoded"));
-}
-
-/** Undefined in place of an error: text from outside may not decode. */
-export function attempt<T>(act: () => T): T | undefined {
-  try {
-    return act();
-  } catch {
-    return undefined;
-  }
 }
 
 const ends = ["", "\n", "\r\n", "\n\n", " ", "\0"];

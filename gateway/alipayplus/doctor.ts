@@ -1,6 +1,6 @@
 // Says why the signature of a request does not hold, and what to change. It only looks: nothing is accepted because of it.
 import { constants, hash, type KeyObject, publicDecrypt, verify } from "node:crypto";
-import { attempt } from "./body-forms.js";
+import { attempt } from "./attempt.js";
 import { type Cause, causes } from "./causes.js";
 import { parseSignatureHeader, signatureBytes } from "./signature.js";
 import {

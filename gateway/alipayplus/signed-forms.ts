@@ -1,6 +1,7 @@
 // The forms that the parts of a request may have had when they were signed: a finite set, each with the cause that it tells of.
 import { createHash } from "node:crypto";
-import { attempt, bodyForms } from "./body-forms.js";
+import { attempt } from "./attempt.js";
+import { bodyForms } from "./body-forms.js";
 import type { Cause } from "./causes.js";
 import { contentToSign } from "./signature.js";
 import { requestTimeMs, wholeSecond } from "./time.js";

@@ -8,7 +8,7 @@ import { knownApis } from "../apis.js";
 import { type Capture, CaptureError, captureFormat, readCaptures } from "../captures.js";
 import { KeyFileError, readPublicKey } from "../key-files.js";
 import { placesOf } from "../samples.js";
-import { CommandError, colour, end, ended, jsonOption, printEither } from "./output.js";
+import { CommandError, colour, end, ended, jsonOption, printEither, progress } from "./output.js";
 
 const { env } = process;
 
@@ -62,11 +62,15 @@ function examine(names: readonly string[], { key, keysDir, path, json }: Options
   const captures = names.flatMap(capturesOf);
   const keys = key.length > 0 ? key.map(keyIn) : keysIn(keysDir);
   const clientIds = [...new Set(keys.flatMap(({ clientId }) => clientId ?? []))];
+  const bar = progress(captures.length, "requests");
   const examined = captures.map(({ name, request, asFiled }) => {
     const others = captures.filter((each) => each.request !== request).map((each) => each.request);
     const evidence = { keys, clientIds, paths: path, others, bodies: asFiled, memberOrder, budgetBytes };
-    return { capture: name, ...diagnose(request, evidence) };
+    const diagnosis = diagnose(request, evidence);
+    bar.step();
+    return { capture: name, ...diagnosis };
   });
+  bar.stop();
   if (examined.some(({ holds }) => !holds)) end(ended.withFindings);
   printEither(json, examined, () =>
     examined.map(({ capture, holds, line }) => {

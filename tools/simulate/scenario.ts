@@ -51,7 +51,7 @@ export function readScenario(text: string, name: string): Scenario {
     seed: top.read("seed", numberOf(0, 2 ** 32 - 1), undefined),
     timeScale: top.read("timeScale", numberOf(1, 1e9), 1),
     timeoutMs: top.read("timeout", durationOf, 5_000),
-    concurrency: top.read("concurrency", numberOf(1, 10_000), 64),
+    concurrency: top.read("concurrency", numberOf(1, 1_000), 64),
     apis: top.read("apis", listOfTexts, []),
     members: top.read("members", textsByName, {}),
     phases,

@@ -1,7 +1,7 @@
 // The simulator against the product, which keeps every promise, and against small receivers that break one each.
 import { randomUUID, sign } from "node:crypto";
 import { once } from "node:events";
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -12,8 +12,9 @@ import { knownApis } from "../../../tools/apis.js";
 import { isClean, type Report, reportOf } from "../../../tools/simulate/report.js";
 import { run } from "../../../tools/simulate/run.js";
 import { readScenario } from "../../../tools/simulate/scenario.js";
+import { createAuthority, writeTlsFolder } from "../../support/certificates.js";
 import { privateKey, privatePem, publicPem, testClientId, testSender, writeClient } from "../../support/keys.js";
-import { startTestStack, type TestStack, until } from "../../support/processes.js";
+import { startTestPart, startTestStack, type TestStack, until } from "../../support/processes.js";
 import { freePort, runProgram, startProgram } from "../../support/programs.js";
 
 describe("token-gateway simulate", () => {
@@ -249,6 +250,29 @@ describe("token-gateway simulate", () => {
       server.listen(0, "127.0.0.1");
       await once(server, "listening");
       return server;
+    }
+  });
+
+  it("reaches a receiver over HTTPS", async () => {
+    const authority = createAuthority(stack.folder, "authority");
+    const tlsDir = writeTlsFolder(join(stack.folder, "tls"), authority.issue("IP:127.0.0.1"), authority.ca);
+    rmSync(join(tlsDir, "ca.crt"));
+    const part = await startTestPart(
+      "gateway",
+      { DATA_DIR: stack.folder, GATEWAY_TLS_DIR: tlsDir, TOKEN_SERVICE_URL: stack.service.url },
+      join(stack.folder, "https.log"),
+    );
+    try {
+      const url = part.url.replace("http:", "https:");
+      const trust = { NODE_EXTRA_CA_CERTS: join(stack.folder, "authority", "ca.crt") };
+      const { code, stdout } = await runProgram(
+        "tools/cli/main.js",
+        program(url, "phases: [{count: 3, rate: 100}]"),
+        trust,
+      );
+      expect([code, /3 {2}S SUCCESS/.test(stdout)], stdout).to.deep.equal([0, true]);
+    } finally {
+      await part.stop();
     }
   });
 
