@@ -40,6 +40,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     SIGNATURE_MEMO_SIZE: { parse: wholeNumber(0, 100_000), fallback: 1_024 },
     SIGNATURES_WAITING: { parse: wholeNumber(1, 100_000), fallback: 256 },
     REFUSAL_SIGNATURES_PER_S: { parse: wholeNumber(1, 1_000_000), fallback: 100 },
+    DOCTOR_HINTS: { parse: flag, fallback: false },
     STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 2_800 },
     LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
   });
@@ -85,6 +86,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       mostWaiting: settings.SIGNATURES_WAITING,
       refusalsPerSecond: settings.REFUSAL_SIGNATURES_PER_S,
     },
+    doctorHints: settings.DOCTOR_HINTS,
     stopGraceMs: settings.STOP_GRACE_MS,
     logLevel: settings.LOG_LEVEL,
     bodyLimitBytes: 64 * 1024,

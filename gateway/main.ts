@@ -11,6 +11,7 @@ import { TokenLifecycleService } from "../proto/gen/mpp/token/v1/token_lifecycle
 import { endpointsOf } from "./alipayplus/endpoints.js";
 import { createApp } from "./app.js";
 import { type Config, readConfig } from "./config.js";
+import { createHints } from "./hints.js";
 import { readClients, readClientsAtStart } from "./keys.js";
 import { createLimits } from "./limits.js";
 import { createMetrics, type Metrics } from "./metrics.js";
@@ -67,6 +68,9 @@ async function start(): Promise<Running> {
       nowMs: Date.now,
       newDeliveryId: randomUUID,
       observe: (journey) => observe(journey, log, metrics),
+      ...(config.doctorHints && {
+        hintFor: createHints(() => clients.current().byFile, [...endpoints.keys()], Date.now),
+      }),
     },
     config.bodyLimitBytes,
   );
@@ -159,6 +163,7 @@ function observe(journey: Journey, log: Log, metrics: Metrics): void {
     resultCode: result?.resultCode,
     ...(result?.resultStatus === "F" && { resultMessage: result.resultMessage }),
     ms,
+    ...(journey.hint !== undefined && { hint: journey.hint }),
     ...(trouble !== undefined && errorFields(trouble)),
     ...(journey.alert && { alert: true }),
   };

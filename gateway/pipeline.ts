@@ -8,7 +8,7 @@ import { admit } from "./stages/admit.js";
 import { decode } from "./stages/decode.js";
 import { encode } from "./stages/encode.js";
 import { invoke } from "./stages/invoke.js";
-import type { Answer, RequestHead, SignedAnswer } from "./stages/messages.js";
+import type { Answer, RawRequest, RequestHead, SignedAnswer } from "./stages/messages.js";
 import { type Signer, sign } from "./stages/sign.js";
 import { type Checks, verify } from "./stages/verify.js";
 
@@ -25,6 +25,8 @@ export type PipelineDeps = {
   readonly nowMs: () => number;
   readonly newDeliveryId: () => string;
   readonly observe: (journey: Journey) => void;
+  /** Says for the log why a request was not verified; undefined where it has nothing to say. */
+  readonly hintFor?: (request: RawRequest, result: Result) => string | undefined;
 };
 
 /** What Alipay+ leaves open, see docs/alipayplus.md. */
@@ -46,6 +48,8 @@ export type Journey = {
   result?: Result;
   isSigned?: boolean;
   ignoredMembers?: number;
+  /** Why the signature does not hold, where hints are wanted. */
+  hint?: string | undefined;
   /** What went wrong on our side, for the log. */
   trouble?: unknown;
   /** Somebody must look: the wiring between our own parts is wrong. */
@@ -77,13 +81,14 @@ export async function answerTo(head: RequestHead, readBody: ReadBody, deps: Pipe
 
 async function answerOf(head: RequestHead, readBody: ReadBody, journey: Journey, deps: PipelineDeps): Promise<Answer> {
   let endpoint: Endpoint | undefined;
+  let raw: RawRequest | undefined;
   const places: Leave[] = [];
   try {
     deps.limits.checkRoom();
     const admitted = admit(head, deps.endpoints);
     endpoint = admitted.endpoint;
     journey.api = endpoint.api;
-    const raw = { ...admitted, body: await readBody() };
+    raw = { ...admitted, body: await readBody() };
     places.push(deps.limits.enter());
     const verified = verify(raw, deps.clients().clientOf, deps.checks, journey.startedMs);
     journey.clientId = verified.clientId;
@@ -93,6 +98,7 @@ async function answerOf(head: RequestHead, readBody: ReadBody, journey: Journey,
     const reply = await invoke(call, deps.newTurn(), deps.deadlineMs);
     return encode(reply);
   } catch (error) {
+    if (raw && error instanceof Refusal) journey.hint = deps.hintFor?.(raw, error.result);
     return { result: resultOfFailure(error, endpoint, journey, deps.dialect), members: {} };
   } finally {
     for (const leave of places) leave();

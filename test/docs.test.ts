@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "chai";
+import { causes } from "../gateway/alipayplus/causes.js";
 import { resultCodes, resultOfError } from "../gateway/alipayplus/result.js";
 import { BadRequestSchema, ErrorInfoSchema } from "../proto/gen/google/rpc/error_details_pb.js";
 import { ErrorReasonSchema } from "../proto/gen/mpp/token/v1/error_reason_pb.js";
@@ -12,6 +13,8 @@ import { errorDomain, wordOf } from "../services/token-lifecycle/errors.js";
 import * as keys from "../services/token-lifecycle/store/keys.js";
 import { exitCodes } from "../tools/cli/output.js";
 import { conformanceDocument } from "../tools/conform/document.js";
+import { expectations, kindNames, storyOf } from "../tools/simulate/kinds.js";
+import { phaseKeys, scenarioKeys } from "../tools/simulate/scenario.js";
 import { withStateDiagram } from "../tools/state-diagram.js";
 import { faultTable } from "./torture/faults.js";
 
@@ -125,6 +128,23 @@ describe("the documents", () => {
   it("name every exit code of the command line program", () => {
     const listed = tableRows("docs/tools.md", "exit code", "meaning");
     expect(listed).to.deep.equal(exitCodes.map(({ code, meaning }) => [String(code), meaning]));
+  });
+
+  it("name every cause that the doctor knows, in its words", () => {
+    const listed = tableRows("docs/tools.md", "cause", "what happened");
+    expect(listed).to.deep.equal(Object.entries(causes).map(([name, { what, change }]) => [name, what, change]));
+  });
+
+  it("name every kind of story, every expectation and every key of a scenario", () => {
+    expect(tableRows("docs/tools.md", "kind", "what is sent")).to.deep.equal(
+      kindNames.map((name) => [name, storyOf(name).about, storyOf(name).expect]),
+    );
+    expect(tableRows("docs/tools.md", "word", "what should come of a story")).to.deep.equal(
+      Object.entries(expectations),
+    );
+    const keysIn = (what: string) => tableRows("docs/tools.md", `key of a ${what}`).map(([name]) => name);
+    expect(keysIn("scenario")).to.deep.equal(scenarioKeys);
+    expect(keysIn("phase")).to.deep.equal(phaseKeys);
   });
 
   it("name every fault of the torture run with its weight and no other", () => {

@@ -11,5 +11,7 @@ if [ "$1" != --force ]; then
 fi
 node_modules/.bin/tsc -p tsconfig.build.json
 cp services/token-lifecycle/store/*.lua dist/services/token-lifecycle/store/
+mkdir -p dist/tools/simulate/scenarios
+cp tools/simulate/scenarios/*.yaml dist/tools/simulate/scenarios/
 chmod +x dist/tools/cli/main.js
 touch "$stamp"

@@ -32,6 +32,7 @@ describe("the gateway's settings", () => {
       dialect: { lenientEnums: new Set(), conflictCode: "PROCESS_FAIL", signsUnverified: true },
       limits: { maxInFlight: 1_024, clientMaxInFlight: 768, clientRatePerSecond: 10_000 },
       signing: { memoSize: 1_024, atOnce: availableParallelism(), mostWaiting: 256, refusalsPerSecond: 100 },
+      doctorHints: false,
       stopGraceMs: 2_800,
       logLevel: "info",
       bodyLimitBytes: 65_536,

@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { join } from "node:path";
 import type { RedisClient } from "../../services/token-lifecycle/store/redis.js";
+import { type Random, seeded } from "../../tools/random.js";
 import { send, signRequest } from "../../tools/sender.js";
 import { createAuthority, writeTlsFolder } from "../support/certificates.js";
 import { testSender, writeClient, writeKeyring } from "../support/keys.js";
@@ -20,7 +21,6 @@ import { buildDisk, type Disk } from "./disk.js";
 import { faultTable, pause } from "./faults.js";
 import { createLedger, type Entry, type Ledger } from "./ledger.js";
 import { type FaultProxy, startFaultProxy } from "./proxy.js";
-import { type Random, seeded } from "./random.js";
 import { startSentinelSet } from "./sentinel.js";
 
 export type CampaignOptions = {

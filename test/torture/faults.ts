@@ -1,9 +1,9 @@
 // What can go wrong, as a table: how likely each fault is, how it is done, and how it is undone.
 import type { RedisClient } from "../../services/token-lifecycle/store/redis.js";
+import type { Random } from "../../tools/random.js";
 import type { TestPart, TestRedis } from "../support/processes.js";
 import type { Disk } from "./disk.js";
 import type { FaultProxy } from "./proxy.js";
-import type { Random } from "./random.js";
 
 export type Target = {
   readonly redis: TestRedis;

@@ -3,10 +3,13 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import * as conform from "./conform.js";
+import * as doctor from "./doctor.js";
+import * as explain from "./explain.js";
 import * as keys from "./keys.js";
 import { exitCodes, runCommand } from "./output.js";
+import * as simulate from "./simulate.js";
 
-const commands = [conform, keys];
+const commands = [conform, doctor, explain, keys, simulate];
 
 const root = new URL(import.meta.url.endsWith(".ts") ? "../../" : "../../../", import.meta.url);
 const { version } = JSON.parse(readFileSync(new URL("package.json", root), "utf8")) as { version: string };

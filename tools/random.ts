@@ -1,4 +1,4 @@
-// Chance with a seed: the same seed gives the same faults.
+// Chance with a seed: the same seed makes the same choices.
 export type Random = {
   /** From 0 to below 1. */
   readonly next: () => number;
@@ -6,7 +6,7 @@ export type Random = {
   readonly pick: <T>(items: readonly (readonly [weight: number, item: T])[]) => T;
 };
 
-/** mulberry32: 32 bits of state are enough to choose faults. */
+/** mulberry32: 32 bits of state are enough for tests. */
 export function seeded(seed: number): Random {
   let state = seed >>> 0;
   const next = (): number => {
