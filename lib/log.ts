@@ -29,7 +29,7 @@ export function createLog(part: string, level: LogLevel, heldBytes = usuallyHeld
     lines,
   );
   if (heldBytes > 0) {
-    setInterval(() => lines.flushSync(), heldMs).unref();
+    setInterval(() => lines.flush(), heldMs).unref();
     process.on("exit", () => lines.flushSync());
   }
   return {
@@ -37,11 +37,11 @@ export function createLog(part: string, level: LogLevel, heldBytes = usuallyHeld
     info: (fields, message) => log.info(fields, message),
     warn(fields, message) {
       log.warn(fields, message);
-      lines.flushSync();
+      lines.flush();
     },
     error(fields, message) {
       log.error(fields, message);
-      lines.flushSync();
+      lines.flush();
     },
   };
 }
