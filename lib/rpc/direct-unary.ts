@@ -163,7 +163,10 @@ function readAll(stream: ServerHttp2Stream, limitBytes: number, signal: AbortSig
     stream.on("data", (chunk: Buffer) => {
       length += chunk.length;
       if (length <= limitBytes) chunks.push(chunk);
-      else reject(new ConnectError(`message is larger than the limit of ${limitBytes} bytes`, Code.ResourceExhausted));
+      else
+        reject(
+          new ConnectError(`message size is larger than configured readMaxBytes ${limitBytes}`, Code.ResourceExhausted),
+        );
       if (length > limitBytes + dropLimitBytes) stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     });
     stream.on("end", () => {
@@ -183,7 +186,7 @@ function messageOf(method: DescMethodUnary, bytes: Buffer): Message {
     return fromBinary(method.input, bytes);
   } catch {
     // Never its words: they may quote what was sent.
-    throw new ConnectError(`cannot decode message ${method.input.typeName} from binary`, Code.InvalidArgument);
+    throw new ConnectError(`cannot decode message ${method.input.typeName} from binary`, Code.Internal);
   }
 }
 

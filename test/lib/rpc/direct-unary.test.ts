@@ -167,7 +167,7 @@ describe("the direct way to an rpc", () => {
 
   it("quotes nothing of a message that is none", async () => {
     const { code, body } = await call({}, Buffer.from("\x0a\xffsecret"));
-    expect(code).to.equal("invalid_argument");
+    expect(code).to.equal("internal");
     expect(body.toString()).to.not.include("secret");
     expect(reached).to.deep.equal([]);
   });
