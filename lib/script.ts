@@ -4,7 +4,10 @@ import { readFileSync } from "node:fs";
 /** A script whose header lines `-- KEYS  a  b` and `-- ARGV  c  d` name what it takes, in order. */
 export type Script = { readonly lua: string; readonly numberOfKeys: number; readonly numberOfArguments: number };
 
-/** Runs a script any number of times in one call: takes the number of all keys, all keys, all arguments; returns a list. */
+/**
+ * Runs a script any number of times in one call: takes the number of all keys, all keys, all arguments; returns a list with the
+ * reply or the error of each run.
+ */
 export type RepeatedScript = { readonly lua: string };
 
 /** Throws when the header does not name exactly these keys and arguments. */
@@ -25,7 +28,7 @@ export function loadScript(url: URL, keys: readonly string[], args: readonly str
   return { lua, numberOfKeys: keys.length, numberOfArguments: args.length };
 }
 
-/** The script, run once for each group of its keys and arguments. What one run did stays done when a later one fails. */
+/** The script, run once for each group of its keys and arguments. One run that fails does not keep the others from theirs. */
 export function repeated({ lua, numberOfKeys, numberOfArguments }: Script): RepeatedScript {
   return {
     lua: `local function once(KEYS, ARGV)
@@ -34,7 +37,11 @@ end
 local replies = {}
 for i = 0, #KEYS / ${numberOfKeys} - 1 do
   local keys = { unpack(KEYS, i * ${numberOfKeys} + 1, (i + 1) * ${numberOfKeys}) }
-  replies[i + 1] = once(keys, { unpack(ARGV, i * ${numberOfArguments} + 1, (i + 1) * ${numberOfArguments}) })
+  local args = { unpack(ARGV, i * ${numberOfArguments} + 1, (i + 1) * ${numberOfArguments}) }
+  local done, reply = pcall(once, keys, args)
+  -- An error is a table since Redis 7, and a text before.
+  if not done and type(reply) ~= 'table' then reply = { err = tostring(reply) } end
+  replies[i + 1] = reply
 end
 return replies
 `,

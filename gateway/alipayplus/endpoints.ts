@@ -74,12 +74,13 @@ function endpointOf(method: DescMethod): Endpoint {
       : (messageField(method.output, responseBody) ?? wrong("names a response_body that is no message field"));
   if (responseField?.message.fields.some(({ jsonName }) => jsonName === "result"))
     return wrong('names a response_body with a field "result", which is the gateway\'s own');
+  const batched = batch === "" ? {} : { batch: batchNamed(batch, method, wrong) };
   try {
     const encodeResponse = responseField && encoderOf(responseField.message);
     return {
       api,
       method,
-      ...(batch !== "" && { batch: batchNamed(batch, method, wrong) }),
+      ...batched,
       decodeBody: decoderOf(bodyField.message),
       requestOf: (message, delivery) =>
         Object.assign(create(method.input), {

@@ -30,8 +30,8 @@ export function batchOf(single: DescMethodUnary, name: string): Batch {
   if (!isUnary(method)) throw new Error(`${name} is not unary`);
   const item = listOf(method.input, "items");
   const result = listOf(method.output, "results");
-  const [request, timeout] = [field(item, "request"), field(item, "timeout_ms")];
-  const [response, error] = [field(result, "response"), field(result, "error")];
+  const [request, timeout] = [one(item, "request"), one(item, "timeout_ms")];
+  const [response, error] = [one(result, "response"), one(result, "error")];
   if (request?.message !== single.input) throw new Error(`${item.name} has no request of type ${single.input.name}`);
   if (timeout?.scalar !== ScalarType.UINT32) throw new Error(`${item.name} has no uint32 timeout_ms`);
   const oneof = response?.oneof;
@@ -58,7 +58,8 @@ type Chosen = { case: "response"; value: Message } | { case: "error"; value: Sta
 
 function resultOf(chosen: Chosen): BatchResult {
   if (chosen.case === "response") return chosen.value;
-  if (chosen.case === undefined) return new ConnectError("an item without a result", Code.Internal);
+  // A oneof may have more members than those that are asked for.
+  if (chosen.case !== "error") return new ConnectError("an item without a result", Code.Internal);
   const { code, message, details } = chosen.value;
   const error = new ConnectError(message, code in Code ? code : Code.Unknown);
   error.details = details.map(({ typeUrl, value }) => ({ type: typeUrl.slice(typeUrl.lastIndexOf("/") + 1), value }));
@@ -68,6 +69,12 @@ function resultOf(chosen: Chosen): BatchResult {
 const isUnary = (method: DescMethod): method is DescMethodUnary => method.methodKind === "unary";
 
 const field = (desc: DescMessage, name: string) => desc.fields.find((each) => each.name === name);
+
+/** A field that is neither a list nor a map. */
+function one(desc: DescMessage, name: string) {
+  const found = field(desc, name);
+  return found?.fieldKind === "message" || found?.fieldKind === "scalar" ? found : undefined;
+}
 
 function listOf(desc: DescMessage, name: string): DescMessage {
   const list = field(desc, name);

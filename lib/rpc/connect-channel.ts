@@ -1,6 +1,12 @@
 // A channel to one address: bytes of a unary request out, bytes of its response back, in the Connect protocol on HTTP/2. What the
 // peer did not choose to say is UNAVAILABLE or DEADLINE_EXCEEDED, as a gRPC client would have it, never CANCELED or INTERNAL.
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders } from "node:http2";
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type IncomingHttpHeaders,
+} from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { codeFromHttpStatus, errorFromJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type { TlsFiles } from "../tls-files.js";
@@ -19,82 +25,111 @@ export type ChannelOptions = {
 };
 
 const contentType = "application/proto";
+const jsonForm = /^application\/json(; ?charset=utf-8)?$/i;
+/** How long a connection may take to come about, in milliseconds: long enough for one lost packet. */
+const connectMs = 1_500;
+/** How long a connection that gets no more calls may take for those it has, in milliseconds. */
+const lingerMs = 10_000;
 const unavailable = (what: string, cause?: unknown): ConnectError =>
   new ConnectError(what, Code.Unavailable, undefined, undefined, cause);
 
+type Connection = {
+  readonly session: ClientHttp2Session;
+  /** Answers that came so far. */
+  answers: number;
+};
+
 export function connectChannel(baseUrl: string, { tls, readMaxBytes }: ChannelOptions): ConnectChannel {
-  let session: ClientHttp2Session | undefined;
+  /** All that are open; calls go to the newest. */
+  const sessions = new Set<ClientHttp2Session>();
+  let newest: Connection | undefined;
   let isClosed = false;
 
-  const drop = (dropped: ClientHttp2Session): void => {
-    if (session === dropped) session = undefined;
+  const drop = (session: ClientHttp2Session): void => {
+    if (newest?.session === session) newest = undefined;
   };
 
-  function openSession(): ClientHttp2Session {
+  /** Gives it no more calls, and ends it when those under way are over. */
+  function retire(session: ClientHttp2Session): void {
+    if (newest?.session !== session) return;
+    drop(session);
+    if (session.destroyed) return;
+    session.close();
+    // A peer that is gone without a word takes no part in an orderly end.
+    const timer = setTimeout(() => session.destroy(), lingerMs).unref();
+    session.on("close", () => clearTimeout(timer));
+  }
+
+  function connection(): Connection {
     if (isClosed) throw unavailable("the channel is closed");
-    if (session !== undefined && !session.closed && !session.destroyed) return session;
-    const opened = connect(baseUrl, { ...tls });
+    if (newest !== undefined && !newest.session.closed && !newest.session.destroyed) return newest;
+    const session = orUnavailable("there is no connection", () => connect(baseUrl, { ...tls }));
+    const timer = setTimeout(() => session.destroy(), connectMs);
+    session.on("connect", () => clearTimeout(timer));
     // Its calls hear of it through their streams.
-    opened.on("error", () => drop(opened));
-    opened.on("close", () => drop(opened));
-    opened.on("goaway", () => drop(opened));
-    session = opened;
-    return opened;
+    session.on("error", () => drop(session));
+    session.on("goaway", () => drop(session));
+    session.on("close", () => {
+      clearTimeout(timer);
+      drop(session);
+      sessions.delete(session);
+    });
+    sessions.add(session);
+    newest = { session, answers: 0 };
+    return newest;
   }
 
   return {
     call: (path, request, timeoutMs) =>
       new Promise((resolve, reject) => {
-        const used = openSession();
-        const stream = begin(used, path, timeoutMs);
-        const fail = (error: ConnectError): void => {
-          clearTimeout(timer);
-          reject(error);
-        };
-        const timer =
-          timeoutMs === undefined
-            ? undefined
-            : setTimeout(() => {
-                fail(new ConnectError(`no answer within ${timeoutMs} ms`, Code.DeadlineExceeded));
-                // Without even a header the peer may be gone without a word: the next call tries a new connection.
-                if (stream.sentHeaders && !headers) {
-                  drop(used);
-                  used.close();
-                }
-                stream.close(8 /* NGHTTP2_CANCEL */);
-              }, timeoutMs);
+        const used = connection();
+        const { session, answers } = used;
+        const stream = begin(session, path, timeoutMs);
         let headers: IncomingHttpHeaders | undefined;
+        const onDeadline = (): void => {
+          reject(new ConnectError(`no answer within ${timeoutMs} ms`, Code.DeadlineExceeded));
+          // When nothing at all came in this time, the peer may be gone without a word: the next call tries a new connection.
+          if (!session.connecting && used.answers === answers) retire(session);
+          stream.close(constants.NGHTTP2_CANCEL);
+        };
+        const timer = timeoutMs === undefined ? undefined : setTimeout(onDeadline, timeoutMs);
         stream.on("response", (received) => {
           headers = received;
+          used.answers += 1;
         });
-        readAll(stream, readMaxBytes).then((bytes) => {
-          clearTimeout(timer);
-          try {
-            resolve(responseOf(headers, bytes));
-          } catch (error) {
+        readAll(stream, readMaxBytes)
+          .then((bytes) => resolve(responseOf(headers, bytes)))
+          .catch((error: unknown) => {
+            // It never went out: a connection has names for a billion calls, and may have given its last one.
+            if (stream.pending) retire(session);
             reject(error);
-          }
-        }, fail);
+          })
+          .finally(() => clearTimeout(timer));
         stream.end(request);
       }),
     close() {
       isClosed = true;
-      session?.destroy();
+      for (const session of sessions) session.destroy();
     },
   };
 }
 
-function begin(session: ClientHttp2Session, path: string, timeoutMs: number | undefined): ClientHttp2Stream {
-  try {
-    return session.request({
+const begin = (session: ClientHttp2Session, path: string, timeoutMs: number | undefined): ClientHttp2Stream =>
+  orUnavailable("the connection takes no call", () =>
+    session.request({
       ":method": "POST",
       ":path": path,
       "content-type": contentType,
       "connect-protocol-version": "1",
       ...(timeoutMs !== undefined && { "connect-timeout-ms": String(timeoutMs) }),
-    });
+    }),
+  );
+
+function orUnavailable<T>(what: string, act: () => T): T {
+  try {
+    return act();
   } catch (error) {
-    throw unavailable("the connection takes no call", error);
+    throw unavailable(what, error);
   }
 }
 
@@ -103,11 +138,13 @@ function readAll(stream: ClientHttp2Stream, limitBytes: number): Promise<Buffer>
     const chunks: Buffer[] = [];
     let length = 0;
     stream.on("data", (chunk: Buffer) => {
-      chunks.push(chunk);
       length += chunk.length;
-      if (length <= limitBytes) return;
+      if (length <= limitBytes) {
+        chunks.push(chunk);
+        return;
+      }
       reject(new ConnectError(`the response is larger than ${limitBytes} bytes`, Code.ResourceExhausted));
-      stream.close(8 /* NGHTTP2_CANCEL */);
+      stream.close(constants.NGHTTP2_CANCEL);
     });
     stream.on("end", () => {
       // A connection that breaks ends its streams too.
@@ -131,5 +168,5 @@ function responseOf(headers: IncomingHttpHeaders | undefined, bytes: Buffer): Bu
     throw new ConnectError("the response is of another kind", Code.Unknown);
   }
   const said = new ConnectError(`HTTP ${status}`, codeFromHttpStatus(status));
-  throw headers["content-type"] === "application/json" ? errorFromJsonBytes(bytes, undefined, said) : said;
+  throw jsonForm.test(headers["content-type"] ?? "") ? errorFromJsonBytes(bytes, undefined, said) : said;
 }

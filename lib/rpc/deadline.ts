@@ -8,6 +8,8 @@ export const limitingTime =
   (request) => {
     if (request.stream) return next(request);
     const { signal } = request;
+    // What nobody waits for any more is not begun.
+    if (signal.aborted) return Promise.reject(signal.reason);
     const hasDeadline = request.header.has("grpc-timeout") || request.header.has("connect-timeout-ms");
     const asked = hasDeadline ? maxMs : defaultMs;
     return new Promise((resolve, reject) => {
@@ -17,8 +19,9 @@ export const limitingTime =
         asked,
       );
       signal.addEventListener("abort", onAbort, { once: true });
-      if (signal.aborted) onAbort();
-      next(request)
+      // An interceptor that throws at once must not leave the timer behind.
+      Promise.resolve()
+        .then(() => next(request))
         .then(resolve, reject)
         .finally(() => {
           clearTimeout(timer);
@@ -27,10 +30,14 @@ export const limitingTime =
     });
   };
 
+/** The longest time that a timer can hold, some 24 days: a longer one would be over after a millisecond. */
+export const longestTimerMs = 2 ** 31 - 1;
+
 /** Settles as `work` does, or with DEADLINE_EXCEEDED after `ms`. What was begun may still happen. */
 export function withinMs<T>(ms: number, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new ConnectError(`no result within ${ms} ms`, Code.DeadlineExceeded)), ms);
+    const late = (): void => reject(new ConnectError(`no result within ${ms} ms`, Code.DeadlineExceeded));
+    const timer = setTimeout(late, Math.min(ms, longestTimerMs));
     work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }

@@ -3,7 +3,7 @@
 import { type DescMessage, type DescMethodUnary, fromBinary, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport, type UnaryResponse } from "@connectrpc/connect";
 import { encoderOf } from "../protobuf/encoder.js";
-import type { Batch, BatchResult } from "./batch.js";
+import type { Batch, BatchItem, BatchResult } from "./batch.js";
 import type { ConnectChannel } from "./connect-channel.js";
 
 export type GatheringLimits = {
@@ -19,6 +19,9 @@ export type GatheringLimits = {
 
 /** After a peer said that it has no such batch rpc, calls go alone for this long, in milliseconds. */
 const aloneMs = 60_000;
+
+/** Said of a batch that is too large, or that one of its items spoils: its halves may fare better. */
+const ofTheBatch: ReadonlySet<Code> = new Set([Code.InvalidArgument, Code.ResourceExhausted, Code.Internal]);
 
 type Waiting = {
   readonly request: Message;
@@ -47,8 +50,10 @@ export function gatheringTransport(
     let patience: NodeJS.Timeout | undefined;
     let aloneUntilMs = 0;
 
+    const isAlone = (): boolean => performance.now() < aloneUntilMs;
+
     const schedule = (): void => {
-      if (inFlight >= limits.inFlight) {
+      if (inFlight >= limits.inFlight && !isAlone()) {
         patience ??= setTimeout(flush, limits.patienceMs);
         return;
       }
@@ -63,7 +68,7 @@ export function gatheringTransport(
       clearTimeout(patience);
       patience = undefined;
       while (waiting.length > 0) {
-        const taken = waiting.splice(0, performance.now() < aloneUntilMs ? 1 : limits.items);
+        const taken = waiting.splice(0, isAlone() ? 1 : limits.items);
         inFlight += 1;
         sendAll(taken).finally(() => {
           inFlight -= 1;
@@ -72,38 +77,45 @@ export function gatheringTransport(
       }
     }
 
-    async function sendAll(items: readonly Waiting[]): Promise<void> {
-      const [first] = items;
-      if (first === undefined) return;
+    /** Settles every item, and never rejects. */
+    async function sendAll(given: readonly Waiting[]): Promise<void> {
       const now = performance.now();
+      // Whoever is late has been told so.
+      const items = given.filter(({ endMs }) => endMs > now);
+      const [first, second] = items;
+      if (first === undefined) return;
       const timeouts = items.map(({ endMs }) => Math.max(1, Math.floor(endMs - now)));
-      if (items.length === 1) return first.settle(await settled(alone(method, first.request, timeouts[0])));
-      const bytes = encode(
-        batch.requestOf(items.map(({ request }, index) => ({ request, timeoutMs: timeouts[index] ?? 1 }))),
-      );
-      if (bytes.length > limits.bytes) {
-        const middle = Math.ceil(items.length / 2);
-        await Promise.all([sendAll(items.slice(0, middle)), sendAll(items.slice(middle))]);
-        return;
-      }
-      const results = await settled(
-        channel
-          .call(pathOf(batch.method), bytes, Math.max(...timeouts))
-          .then((answer) => batch.resultsOf(decode(batch.method.output, answer), items.length)),
-      );
-      if (results instanceof ConnectError) await fail(items, results);
+      if (second === undefined) return first.settle(await settled(alone(method, first.request, timeouts[0])));
+      const results = await settled(together(items, timeouts));
+      if (results instanceof ConnectError) await withoutResults(items, results);
       else for (const [index, result] of results.entries()) items[index]?.settle(result);
     }
 
-    async function fail(items: readonly Waiting[], { code, rawMessage, cause }: ConnectError): Promise<void> {
+    async function together(items: readonly Waiting[], timeouts: readonly number[]): Promise<BatchResult[]> {
+      const bytes = encoded(items.map(({ request }, index) => ({ request, timeoutMs: timeouts[index] ?? 1 })));
+      if (bytes.length > limits.bytes) throw new ConnectError("the batch is too large", Code.ResourceExhausted);
+      const answer = await channel.call(pathOf(batch.method), bytes, Math.max(...timeouts));
+      return batch.resultsOf(decode(batch.method.output, answer), items.length);
+    }
+
+    function encoded(items: readonly BatchItem[]): Buffer {
+      try {
+        return encode(batch.requestOf(items));
+      } catch (error) {
+        throw new ConnectError("the batch cannot be encoded", Code.Internal, undefined, undefined, error);
+      }
+    }
+
+    async function withoutResults(items: readonly Waiting[], error: ConnectError): Promise<void> {
+      const { code, rawMessage, cause } = error;
+      const middle = Math.ceil(items.length / 2);
       if (code === Code.Unimplemented) {
         // An older peer: it did nothing with any of them.
         aloneUntilMs = performance.now() + aloneMs;
         await Promise.all(items.map((item) => sendAll([item])));
-        return;
-      }
+      } else if (ofTheBatch.has(code)) await Promise.all([items.slice(0, middle), items.slice(middle)].map(sendAll));
       // Its details speak of the batch: none of the items was decided.
-      for (const { settle } of items) settle(new ConnectError(rawMessage, code, undefined, undefined, cause));
+      else for (const { settle } of items) settle(new ConnectError(rawMessage, code, undefined, undefined, cause));
     }
 
     return (request: Message, timeoutMs: number): Promise<Message> =>

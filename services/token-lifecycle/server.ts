@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { createRegistry } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { limitingTime } from "../../lib/rpc/deadline.js";
+import { limitingTime, longestTimerMs } from "../../lib/rpc/deadline.js";
 import { directUnary } from "../../lib/rpc/direct-unary.js";
 import { createDoor, type Door } from "../../lib/rpc/door.js";
 import { createHealth, type HealthState } from "../../lib/rpc/health.js";
@@ -43,8 +43,6 @@ export type ServerOptions = {
 const readMaxBytes = 256 * 1024;
 /** How long a call may take, whatever deadline the caller sets. */
 const maxDeadlineMs = 30_000;
-/** The longest deadline that a timer can hold, some 24 days: a longer one would be over after a millisecond. */
-const longestTimerMs = 2 ** 31 - 1;
 
 export function createTokenServer(options: ServerOptions): TokenServer {
   const shutdown = new AbortController();
@@ -87,6 +85,7 @@ export function createTokenServer(options: ServerOptions): TokenServer {
       interceptors,
       contextValues: (stream) => contextOn(stream.session?.socket),
       readMaxBytes,
+      maxDeadlineMs,
       shutdown: shutdown.signal,
     },
   );

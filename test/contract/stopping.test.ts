@@ -1,6 +1,6 @@
 // The service stops for a new version every day: nobody waits for idle connections, and calls in flight get an answer.
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createConnectTransport, createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { expect } from "chai";
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.js";
 import { TokenLifecycleService } from "../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
@@ -54,6 +54,34 @@ describe("the token service on SIGTERM", () => {
       expect(ms).to.be.within(1_000, 3_000);
     } finally {
       process.kill(backEnd.redis.pid(), "SIGCONT");
+    }
+  });
+
+  it("ends calls of the recording rpcs in flight in the same way, whichever way they came", async () => {
+    await backEnd.service.start();
+    await untilServing(backEnd.service);
+    const options = { baseUrl: backEnd.service.url, sessionManager: new Http2SessionManager(backEnd.service.url) };
+    process.kill(backEnd.redis.pid(), "SIGSTOP");
+    try {
+      const both = [createConnectTransport({ ...options, httpVersion: "2" }), createGrpcTransport(options)].map(
+        (each) => createClient(TokenLifecycleService, each),
+      );
+      const calls = both.flatMap((each) => [
+        each.recordActivation(activationRequest()),
+        each.batchRecordActivations({ items: [{ request: activationRequest() }] }),
+      ]);
+      const codes = calls.map((call) =>
+        call.then(
+          () => "done",
+          (error: unknown) => Code[ConnectError.from(error).code],
+        ),
+      );
+      await createClient(Health, createGrpcTransport(options)).check({});
+      expect(await stopMs()).to.be.within(1_000, 3_000);
+      expect(await Promise.all(codes)).to.deep.equal(codes.map(() => "Unavailable"));
+    } finally {
+      process.kill(backEnd.redis.pid(), "SIGCONT");
+      options.sessionManager.abort();
     }
   });
 });

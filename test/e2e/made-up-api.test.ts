@@ -21,12 +21,13 @@ import { createSigner } from "../../gateway/stages/sign.js";
 import { createTokenClient, type TokenClient } from "../../gateway/token-client.js";
 import type { Delivery } from "../../proto/gen/alipayplus/dialect/v1/dialect_pb.js";
 import { BadRequestSchema, ErrorInfoSchema } from "../../proto/gen/google/rpc/error_details_pb.js";
+import { statusOf } from "../../services/token-lifecycle/errors.js";
 import { apisOf } from "../../tools/apis.js";
 import { run } from "../../tools/conform/run.js";
 import { expectResult, expectSigned } from "../support/expectations.js";
 import { testClientId, testSender, writeClient } from "../support/keys.js";
 import { notify } from "../support/notification.js";
-import { temporaryFolder } from "../support/processes.js";
+import { temporaryFolder, until } from "../support/processes.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const path = "/made/up/deliverParcel";
@@ -59,7 +60,7 @@ type ParcelRequest = { parcel: ParcelMessage; delivery: Delivery };
 function loadService(folder: string): DescService {
   if (!existsSync(join(root, "proto/buf/validate/validate.proto")))
     execFileSync("npx", ["tsx", "tools/proto-imports.ts"], { cwd: root, stdio: "ignore" });
-  for (const part of ["alipayplus", "buf"])
+  for (const part of ["alipayplus", "buf", "google/rpc"])
     cpSync(join(root, "proto", part), join(folder, "proto", part), { recursive: true });
   mkdirSync(join(folder, "proto/made/up/v1"), { recursive: true });
   cpSync(join(root, "test/support/made_up.proto"), join(folder, "proto/made/up/v1/made_up.proto"));
@@ -74,7 +75,10 @@ function loadService(folder: string): DescService {
 describe("an API that exists by its proto alone", () => {
   const folder = temporaryFolder();
   const received: ParcelRequest[] = [];
+  const batches: string[][] = [];
+  const timeouts: number[] = [];
   const journeys: Journey[] = [];
+  let held: Promise<void>;
   let reply: (request: ParcelRequest) => Record<string, unknown>;
   let paths: string[];
   let service: DescService;
@@ -86,20 +90,35 @@ describe("an API that exists by its proto alone", () => {
   before(async () => {
     service = loadService(folder.path);
     // The types of a service that was loaded now say nothing of its rpcs.
+    const deliverParcel = async (request: ParcelRequest) => {
+      received.push(request);
+      await held;
+      return reply(request);
+    };
     const implementation = {
-      deliverParcel(request: ParcelRequest) {
-        received.push(request);
-        return reply(request);
+      deliverParcel,
+      async deliverParcels({ items }: { items: { request: ParcelRequest; timeoutMs: number }[] }) {
+        batches.push(items.map(({ request }) => request.parcel.parcelId));
+        timeouts.push(...items.map(({ timeoutMs }) => timeoutMs));
+        const results = items.map(({ request }) =>
+          deliverParcel(request).then(
+            (value) => ({ outcome: { case: "response", value } }),
+            (error) => ({ outcome: { case: "error", value: statusOf(error) } }),
+          ),
+        );
+        return { results: await Promise.all(results) };
       },
     } as unknown as ServiceImpl<DescService>;
     backEnd = http2.createServer(
       connectNodeAdapter({ routes: (router) => void router.service(service, implementation) }),
     );
     await new Promise<void>((resolve) => backEnd.listen(0, "127.0.0.1", resolve));
+    const endpoints = endpointsOf([service], { prefix: "/made/up", byApi: new Map() });
+    const batchByRpc = new Map([...endpoints.values()].map(({ method, batch }) => [method, batch]));
     tokenClient = createTokenClient(
       [`http://127.0.0.1:${(backEnd.address() as AddressInfo).port}`],
       undefined,
-      () => undefined,
+      (method) => batchByRpc.get(method),
     );
 
     writeClient(join(folder.path, "keys"));
@@ -108,7 +127,6 @@ describe("an API that exists by its proto alone", () => {
       defaultClientId: undefined,
       ownKeyVersion: undefined,
     });
-    const endpoints = endpointsOf([service], { prefix: "/made/up", byApi: new Map() });
     paths = [...endpoints.keys()];
     const app = createApp(
       {
@@ -136,7 +154,8 @@ describe("an API that exists by its proto alone", () => {
     folder.remove();
   });
   beforeEach(() => {
-    received.length = 0;
+    for (const list of [received, batches, timeouts]) list.length = 0;
+    held = Promise.resolve();
     reply = () => ({});
   });
 
@@ -243,5 +262,37 @@ describe("an API that exists by its proto alone", () => {
       throw new ConnectError("no", Code.Unavailable);
     };
     expectResult(await send(parcel), "UNKNOWN_EXCEPTION", { path });
+  });
+
+  it("goes by its batch rpc while its service has a backlog, each with the answer and the deadline of its own", async () => {
+    let release = (): void => {};
+    held = new Promise((resolve) => {
+      release = resolve;
+    });
+    reply = ({ parcel: { parcelId } }) => {
+      if (parcelId === "P-7")
+        throw new ConnectError("no", Code.AlreadyExists, undefined, [
+          { desc: ErrorInfoSchema, value: { reason: "ACTIVATION_CONFLICT", domain: "token.mpp" } },
+        ]);
+      if (parcelId === "P-8") throw new Error("oops");
+      return { receipt: { receiver: parcelId } };
+    };
+    const first: ReturnType<typeof send>[] = [];
+    for (let i = 0; i < 4; i++) {
+      first.push(send({ ...parcel, parcelId: `P-${i}` }));
+      await until("it is under way", () => received.length === i + 1);
+    }
+    const ids = [4, 5, 6, 7, 8, 9].map((i) => `P-${i}`);
+    const further = ids.map((parcelId) => send({ ...parcel, parcelId }));
+    await until("the others are there", () => received.length === 10);
+    expect(batches.flat()).to.have.members(ids);
+    expect(batches.length).to.be.below(ids.length);
+    for (const timeoutMs of timeouts) expect(timeoutMs).to.be.within(1_000, 2_000);
+    release();
+    const answers = await Promise.all([...first, ...further]);
+    for (const answer of answers) expectSigned(answer, { path });
+    expect(
+      answers.map(({ body }) => JSON.parse(body.toString())).map((body) => body.receiver ?? body.result.resultCode),
+    ).to.deep.equal(["P-0", "P-1", "P-2", "P-3", "P-4", "P-5", "P-6", "PROCESS_FAIL", "UNKNOWN_EXCEPTION", "P-9"]);
   });
 });

@@ -21,7 +21,7 @@ export function compileProto(source: string): FileRegistry {
     execFileSync(process.execPath, ["--import", "tsx", "tools/proto-imports.ts"], { cwd: root });
   const folder = mkdtempSync(join(tmpdir(), "tg-proto-"));
   try {
-    for (const part of ["alipayplus", "buf/validate"])
+    for (const part of ["alipayplus", "buf/validate", "google/rpc"])
       cpSync(join(root, "proto", part), join(folder, part), { recursive: true });
     writeFileSync(join(folder, "buf.yaml"), "version: v2\n");
     writeFileSync(join(folder, "made_up.proto"), source);

@@ -34,7 +34,11 @@ export function gatheredScript(
       .then((replies) => {
         if (!Array.isArray(replies) || replies.length !== runs.length)
           throw new Error(`${name} answered something else`);
-        for (const [index, { resolve }] of runs.entries()) resolve(replies[index]);
+        for (const [index, { resolve, reject }] of runs.entries()) {
+          const reply: unknown = replies[index];
+          if (reply instanceof Error) reject(reply);
+          else resolve(reply);
+        }
       })
       .catch((error: unknown) => {
         for (const { reject } of runs) reject(error);

@@ -14,15 +14,20 @@ import { compileProto, serviceOf } from "../../support/schema.js";
 const prefix = "/aps/api/v1";
 const usual = { prefix, byApi: new Map<string, string>() };
 
-const service = (name: string, option: string, input = "Ask", output = "Reply"): string => `
+const service = (name: string, option: string, input = "Ask", output = "Reply", more = ""): string => `
 service ${name} {
   rpc Do(${input}) returns (${output}) { option (alipayplus.dialect.v1.endpoint) = {${option}}; }
+  ${more}
 }`;
+
+const batch = (name: string, rpc: string): string =>
+  service(name, 'api: "a", body: "body", batch: "DoMany"', "Ask", "Reply", rpc);
 
 const madeUp = `
 syntax = "proto3";
 package made.up;
 import "alipayplus/dialect/v1/dialect.proto";
+import "google/rpc/status.proto";
 
 message Body { string some_text = 1; Body inner = 2; repeated Body more = 3; }
 message Words { map<string, string> words = 1; }
@@ -66,6 +71,18 @@ ${service("ScalarResponse", 'api: "a", body: "body", response_body: "text"')}
 ${service("ResponseWithResult", 'api: "a", body: "body", response_body: "with_result"')}
 ${service("ResponseWithRenamedResult", 'api: "a", body: "body", response_body: "with_renamed_result"')}
 ${service("UnsupportedResponse", 'api: "a", body: "body", response_body: "words"')}
+message Item { Ask request = 1; uint32 timeout_ms = 2; }
+message Result { oneof result { Reply response = 1; google.rpc.Status error = 2; } }
+message Items { repeated Item items = 1; }
+message Results { repeated Result results = 1; }
+message ItemWithoutTimeout { Ask request = 1; }
+message ItemsWithoutTimeout { repeated ItemWithoutTimeout items = 1; }
+${batch("Batched", "rpc DoMany(Items) returns (Results);")}
+${batch("NoBatch", "rpc DoAll(Items) returns (Results);")}
+${batch("StreamingBatch", "rpc DoMany(stream Items) returns (Results);")}
+${batch("BatchOfNothing", "rpc DoMany(Ask) returns (Results);")}
+${batch("BatchWithoutTimeouts", "rpc DoMany(ItemsWithoutTimeout) returns (Results);")}
+${batch("BatchWithoutResults", "rpc DoMany(Items) returns (Reply);")}
 service NoEndpoint { rpc Do(Ask) returns (Reply); }
 `;
 
@@ -159,10 +176,17 @@ describe("the endpoints of a made-up service", () => {
     expect(endpoint.jsonPathOf("body.more[3].inner.some_text")).to.equal("more[].inner.someText");
   });
 
+  it("have the batch rpc that their option names, and none without", () => {
+    const batched = routesOf(["Batched"]).get(`${prefix}/a`) as Endpoint;
+    expect(batched.batch?.method.name).to.equal("DoMany");
+    expect(routesOf(["Good"]).get(`${prefix}/tokenDigitizeDecision`)).to.not.have.property("batch");
+  });
+
   it("leave rpcs without the option alone", () => {
     expect([...routesOf(["NoEndpoint", "OtherApi"]).keys()]).to.deep.equal([`${prefix}/sendActivationCode`]);
   });
 
+  const noBatch = (what: string) => `names a batch that is none: ${what}`;
   const wrong = [
     { service: "Streaming", what: "is only for unary rpcs" },
     { service: "StreamingBack", what: "is only for unary rpcs" },
@@ -188,6 +212,11 @@ describe("the endpoints of a made-up service", () => {
       what: 'names a response_body with a field "result", which is the gateway\'s own',
     },
     { service: "UnsupportedResponse", what: "needs another schema: made.up.Words.words: the dialect has no maps" },
+    { service: "NoBatch", what: noBatch("the service has no rpc DoMany") },
+    { service: "StreamingBatch", what: noBatch("DoMany is not unary") },
+    { service: "BatchOfNothing", what: noBatch("Ask has no repeated message field items") },
+    { service: "BatchWithoutTimeouts", what: noBatch("ItemWithoutTimeout has no uint32 timeout_ms") },
+    { service: "BatchWithoutResults", what: noBatch("Reply has no repeated message field results") },
   ];
   for (const { service: name, what } of wrong)
     it(`stop the start when the option of ${name} ${what}`, () => {
