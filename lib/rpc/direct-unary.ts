@@ -1,7 +1,7 @@
 // Answers chosen unary rpcs of the Connect protocol on HTTP/2 straight from the stream, for the callers that call most. The same
 // interceptors run as in the general handler, which answers everything else: other protocols, codecs and compression.
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import { create, type DescMethodUnary, fromBinary, type Message, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, type DescMethodUnary, type Message, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -12,6 +12,7 @@ import {
   type UnaryResponse,
 } from "@connectrpc/connect";
 import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
+import { decoderOf } from "../protobuf/decoder.js";
 import { encoderOf } from "../protobuf/encoder.js";
 
 export type DirectRpc = {
@@ -183,7 +184,7 @@ function readAll(stream: ServerHttp2Stream, limitBytes: number, signal: AbortSig
 
 function messageOf(method: DescMethodUnary, bytes: Buffer): Message {
   try {
-    return fromBinary(method.input, bytes);
+    return decoderOf(method.input)(bytes);
   } catch {
     // Never its words: they may quote what was sent.
     throw new ConnectError(`cannot decode message ${method.input.typeName} from binary`, Code.Internal);

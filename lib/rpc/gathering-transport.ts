@@ -1,7 +1,8 @@
 // A Transport for unary rpcs that gathers calls while the peer has a backlog, where the rpc has a batch rpc beside it. A call goes
 // out at once, and alone, while fewer than `inFlight` are under way; none waits longer than `patienceMs` for company.
-import { type DescMessage, type DescMethodUnary, fromBinary, type Message } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethodUnary, Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport, type UnaryResponse } from "@connectrpc/connect";
+import { decoderOf } from "../protobuf/decoder.js";
 import { encoderOf } from "../protobuf/encoder.js";
 import type { Batch, BatchItem, BatchResult } from "./batch.js";
 import type { ConnectChannel } from "./connect-channel.js";
@@ -174,7 +175,7 @@ const settled = <T>(promise: Promise<T>): Promise<T | ConnectError> =>
 
 function decode(desc: DescMessage, bytes: Buffer): Message {
   try {
-    return fromBinary(desc, bytes);
+    return decoderOf(desc)(bytes);
   } catch {
     // The write may have happened: nobody's decision is in these bytes.
     throw new ConnectError(`the response is no ${desc.name}`, Code.Internal);

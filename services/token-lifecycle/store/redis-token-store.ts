@@ -1,6 +1,7 @@
 // Keeps tokens in Redis: reads, decides and swaps until the decision was made on the very value it replaced.
 import { fromBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { decoderOf } from "../../../lib/protobuf/decoder.js";
 import { encoderOf } from "../../../lib/protobuf/encoder.js";
 import { loadScript } from "../../../lib/script.js";
 import { StoredTokenSchema } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
@@ -31,6 +32,7 @@ export type StoreOptions = {
 };
 
 const nothing = Buffer.alloc(0);
+const decodeToken = decoderOf(StoredTokenSchema);
 
 export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, options: StoreOptions): TokenStore {
   const replicas = replicasOf(redis, watch, {
@@ -176,7 +178,7 @@ type Change = Decision & { kind: "change" };
 /** A reply that belongs to another command would make one token's answer out of another's. */
 function currentOf(value: Buffer, tokenReferenceId: string): Current {
   if (value.length === 0) return undefined;
-  const token = fromBinary(StoredTokenSchema, value);
+  const token = decodeToken(value);
   if (token.tokenReferenceId !== tokenReferenceId) throw new Error("Redis answered with another token");
   return token;
 }
