@@ -1,7 +1,7 @@
 // The settings of the gateway. The only file here that knows their names.
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { flag, httpUrls, oneOf, port, readEnv, text, wholeNumber } from "../lib/env.js";
+import { flag, headerPairs, httpUrl, httpUrls, oneOf, port, ratio, readEnv, text, wholeNumber } from "../lib/env.js";
 import { logLevels } from "../lib/log.js";
 import { StartError } from "../lib/program.js";
 
@@ -40,6 +40,12 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     SIGNATURE_MEMO_SIZE: { parse: wholeNumber(0, 100_000), fallback: 1_024 },
     SIGNATURES_WAITING: { parse: wholeNumber(1, 100_000), fallback: 256 },
     REFUSAL_SIGNATURES_PER_S: { parse: wholeNumber(1, 1_000_000), fallback: 100 },
+    TOKEN_SERVICE_PROBE_MS: { parse: wholeNumber(100, 60_000), fallback: 1_000 },
+    REPEAT_HORIZON_S: { parse: wholeNumber(1, 1_000_000), fallback: 86_400 },
+    OTEL_EXPORTER_OTLP_ENDPOINT: { parse: httpUrl, fallback: undefined },
+    OTEL_EXPORTER_OTLP_HEADERS: { parse: headerPairs, fallback: {} as Record<string, string> },
+    OTEL_TRACES_SAMPLER_ARG: { parse: ratio, fallback: 1 },
+    DRAIN_MS: { parse: wholeNumber(0, 120_000), fallback: 0 },
     DOCTOR_HINTS: { parse: flag, fallback: false },
     STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 2_800 },
     LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
@@ -86,6 +92,14 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       mostWaiting: settings.SIGNATURES_WAITING,
       refusalsPerSecond: settings.REFUSAL_SIGNATURES_PER_S,
     },
+    probeMs: settings.TOKEN_SERVICE_PROBE_MS,
+    repeatHorizonMs: settings.REPEAT_HORIZON_S * 1000,
+    undecidedLimit: 100_000,
+    otlp: settings.OTEL_EXPORTER_OTLP_ENDPOINT
+      ? { endpoint: settings.OTEL_EXPORTER_OTLP_ENDPOINT, headers: settings.OTEL_EXPORTER_OTLP_HEADERS }
+      : undefined,
+    sampledRatio: settings.OTEL_TRACES_SAMPLER_ARG,
+    drainMs: settings.DRAIN_MS,
     doctorHints: settings.DOCTOR_HINTS,
     stopGraceMs: settings.STOP_GRACE_MS,
     logLevel: settings.LOG_LEVEL,

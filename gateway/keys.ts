@@ -18,6 +18,8 @@ export type Clients = {
   /** Who signs answers to a request that names no client of ours. */
   readonly defaultSignatory: Signatory | undefined;
   readonly isEmpty: boolean;
+  /** True when there is a key of ours for at least one client. */
+  readonly canSign: boolean;
   /** What is wrong with the files, for a person. */
   readonly troubles: readonly string[];
   /** Every key read so far, so that a file that turns bad does not lose a good key. */
@@ -91,6 +93,7 @@ export function readClients(settings: KeySettings, previous: Clients | undefined
   return {
     clientOf: (clientId) => clients.get(clientId),
     isEmpty: clients.size === 0,
+    canSign: [...clients.values()].some(({ signatory }) => signatory !== undefined),
     defaultSignatory: defaultId === undefined ? undefined : clients.get(defaultId)?.signatory,
     troubles:
       clients.size === 0 ? [`${settings.folder} holds no client: it needs a folder <Client-Id> with keys`] : troubles,

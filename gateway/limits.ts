@@ -14,6 +14,8 @@ export type LimitSettings = {
 /** Gives a place back. */
 export type Leave = () => void;
 
+export type LimitName = "in_flight" | "client_in_flight" | "client_rate";
+
 export type Limits = {
   /** Throws Refusal when there is no place left. Costs nothing, so it comes first. */
   readonly checkRoom: () => void;
@@ -24,13 +26,17 @@ export type Limits = {
   readonly inFlight: () => number;
 };
 
-export function createLimits(settings: LimitSettings): Limits {
+/** `onShed` hears of each request that a limit turns away. */
+export function createLimits(settings: LimitSettings, onShed: (limit: LimitName) => void = () => {}): Limits {
   const rate = new RateLimiterMemory({ points: settings.clientRatePerSecond, duration: 1 });
   const byClient = new Map<string, number>();
   let inFlight = 0;
-  const tooMuch = (): Refusal => new Refusal("REQUEST_TRAFFIC_EXCEED_LIMIT");
+  const tooMuch = (limit: LimitName): Refusal => {
+    onShed(limit);
+    return new Refusal("REQUEST_TRAFFIC_EXCEED_LIMIT");
+  };
   const checkRoom = (): void => {
-    if (inFlight >= settings.maxInFlight) throw tooMuch();
+    if (inFlight >= settings.maxInFlight) throw tooMuch("in_flight");
   };
   return {
     inFlight: () => inFlight,
@@ -44,7 +50,7 @@ export function createLimits(settings: LimitSettings): Limits {
     },
     async enterAs(clientId) {
       const now = byClient.get(clientId) ?? 0;
-      if (now >= settings.clientMaxInFlight) throw tooMuch();
+      if (now >= settings.clientMaxInFlight) throw tooMuch("client_in_flight");
       byClient.set(clientId, now + 1);
       const leave = (): void => {
         const left = (byClient.get(clientId) ?? 1) - 1;
@@ -55,7 +61,7 @@ export function createLimits(settings: LimitSettings): Limits {
         await rate.consume(clientId);
       } catch {
         leave();
-        throw tooMuch();
+        throw tooMuch("client_rate");
       }
       return leave;
     },

@@ -2,25 +2,32 @@
 import { createServer, type Server } from "node:http";
 import type { Registry } from "prom-client";
 
-/** Why the process should get no traffic now; empty when it should. */
-export type Readiness = () => string[];
+export type Readiness = {
+  /** Why the process should get no traffic now; empty when it should. */
+  readonly reasons: readonly string[];
+  /** What is not well, and no reason to send no traffic. */
+  readonly notes?: readonly string[];
+};
 
-export function adminServer(registry: Registry, notReadyReasons: Readiness): Server {
+export function adminServer(registry: Registry, readiness: () => Readiness): Server {
   return createServer(async (request, response) => {
     const send = (status: number, type: string, body: string): void => {
       response.writeHead(status, { "content-type": type }).end(body);
     };
+    const sendText = (status: number, lines: readonly string[]): void =>
+      send(status, "text/plain; charset=utf-8", `${lines.join("\n")}\n`);
     switch (request.url) {
       case "/metrics":
         return send(200, registry.contentType, await registry.metrics());
       case "/livez":
-        return send(200, "text/plain; charset=utf-8", "ok\n");
+        return sendText(200, ["ok"]);
       case "/readyz": {
-        const reasons = notReadyReasons();
-        return send(reasons.length === 0 ? 200 : 503, "text/plain; charset=utf-8", `${reasons.join("\n") || "ok"}\n`);
+        const { reasons, notes = [] } = readiness();
+        const said = notes.map((note) => `note: ${note}`);
+        return reasons.length === 0 ? sendText(200, ["ok", ...said]) : sendText(503, [...reasons, ...said]);
       }
       default:
-        return send(404, "text/plain; charset=utf-8", "there is /metrics, /livez and /readyz\n");
+        return sendText(404, ["there is /metrics, /livez and /readyz"]);
     }
   });
 }

@@ -62,6 +62,36 @@ export const listOf =
   (value: string): T[] =>
     value.split(",").map((word) => oneOf(...words)(word.trim()));
 
+export function ratio(value: string): number {
+  const number = /^(?:0?\.\d+|0|1(?:\.0+)?)$/.test(value) ? Number(value) : Number.NaN;
+  if (Number.isNaN(number)) throw new Error("must be a number from 0 to 1");
+  return number;
+}
+
+/** `name=value` pairs, separated by commas, percent-encoded, as OpenTelemetry writes headers. */
+export function headerPairs(value: string): Record<string, string> {
+  const pairs = value.split(",").map((pair) => {
+    const match = /^\s*([A-Za-z0-9-]+)=([\x21-\x7e]*)\s*$/.exec(pair);
+    if (!match?.[1]) throw new Error("must be name=value pairs, separated by commas");
+    return [match[1].toLowerCase(), decoded(match[2] ?? "")];
+  });
+  return Object.fromEntries(pairs);
+}
+
+function decoded(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    throw new Error("must have values that are percent-encoded");
+  }
+}
+
+export function httpUrl(value: string): string {
+  const [url = "", ...others] = httpUrls(value);
+  if (others.length > 0) throw new Error("must be one http:// or https:// URL");
+  return url;
+}
+
 export function httpUrls(value: string): string[] {
   return value.split(",").map((part) => {
     const url = part.trim();

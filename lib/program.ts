@@ -7,6 +7,10 @@ export class StartError extends Error {}
 export type Running = {
   /** Where the parts answer, by name; told to the parent process and logged. */
   addresses: Record<string, string>;
+  /** Before stopping: says that no traffic should come any more, and goes on serving for a time. */
+  drain?: { ms: number; begin: () => void };
+  /** How long stopping in order may take, where that is not what the program says. */
+  stopLimitMs?: number;
   /** Stops in order. Called once. */
   stop: () => Promise<void>;
 };
@@ -14,14 +18,18 @@ export type Running = {
 /** What a child process tells its parent over the IPC channel. */
 export type ChildMessage = { ready: Record<string, string> } | { failed: string };
 
-/** Runs until a signal. After `stopLimitMs` of stopping in order the process ends anyway. */
+/** Runs until a signal, then drains and stops. After `stopLimitMs` of stopping in order the process ends anyway. */
 export async function runProgram(name: string, start: () => Promise<Running>, stopLimitMs = 4_000): Promise<void> {
   let running: Running | undefined;
   let stopping = false;
   const stop = async (): Promise<void> => {
     if (stopping) return;
     stopping = true;
-    setTimeout(() => process.exit(1), stopLimitMs).unref();
+    if (running?.drain) {
+      running.drain.begin();
+      await new Promise((resolve) => setTimeout(resolve, running?.drain?.ms));
+    }
+    setTimeout(() => process.exit(1), running?.stopLimitMs ?? stopLimitMs).unref();
     await running?.stop();
     process.exit(0);
   };

@@ -16,6 +16,18 @@ const mayImport: Record<string, { files: string[]; packages: string[] | "any" }>
     files: ["gateway/stages/", "gateway/alipayplus/", "gateway/keys.ts", "gateway/limits.ts"],
     packages: "any",
   },
+  "gateway/observe.ts": {
+    files: [
+      "gateway/pipeline.ts",
+      "gateway/metrics.ts",
+      "gateway/undecided.ts",
+      "gateway/stages/messages.ts",
+      "gateway/alipayplus/",
+      "lib/",
+    ],
+    packages: "any",
+  },
+  "gateway/tracing.ts": { files: ["gateway/pipeline.ts", "gateway/stages/messages.ts", "lib/"], packages: "any" },
   // The parts that main puts together.
   "gateway/": { files: ["gateway/stages/", "gateway/alipayplus/", "lib/", "proto/gen/"], packages: "any" },
   "gateway/stages/": {
@@ -53,6 +65,8 @@ const mayImport: Record<string, { files: string[]; packages: string[] | "any" }>
       "services/token-lifecycle/vault/",
       "services/token-lifecycle/validation.ts",
       "lib/rpc/deadline.ts",
+      "lib/rpc/tracing.ts",
+      "lib/trace.ts",
       "proto/gen/",
     ],
     packages: "any",

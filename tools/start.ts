@@ -12,6 +12,13 @@ import { type Part, parts, startPart } from "./parts.js";
 import { redisFolder, redisServerProgram, startRedisChild } from "./redis-child.js";
 import { type Child, type Supervised, supervise } from "./supervise.js";
 
+/** Time for all parts to stop, in milliseconds; each may drain before that. */
+const stopLimitMs = 4_800;
+const drainMsOf: Readonly<Record<Part, (env: NodeJS.ProcessEnv) => number>> = {
+  gateway: (env) => gateway.readConfig(env).drainMs,
+  service: (env) => service.readConfig({ ...env, REDIS_URL: env.REDIS_URL || "redis://127.0.0.1" }).drainMs,
+};
+
 const tell = (line: string): void => void process.stderr.write(`${line}\n`);
 
 async function start(): Promise<Running> {
@@ -30,9 +37,10 @@ async function startParts(wanted: readonly Part[], dataDir: string): Promise<Run
   const logDir = join(dataDir, "log");
   mkdirSync(logDir, { recursive: true, mode: 0o700 });
   const up: Partial<Record<Part | "redis", Supervised>> = {};
+  const drainMs = Math.max(0, ...wanted.map((part) => drainMsOf[part](env)));
   const stop = async (): Promise<void> => {
     // In order: first nothing new comes in, then what is under way ends, Redis last.
-    for (const name of ["gateway", "service", "redis"] as const) await up[name]?.stop(3_000);
+    for (const name of ["gateway", "service", "redis"] as const) await up[name]?.stop(3_000 + drainMs);
   };
   const addresses: Partial<Record<Part | "redis", string>> = {};
   const childEnv: NodeJS.ProcessEnv = { ...env };
@@ -78,7 +86,7 @@ async function startParts(wanted: readonly Part[], dataDir: string): Promise<Run
       await startOne("gateway");
     } else await allOf(wanted.map(startOne));
     greet(addresses, logDir, env);
-    return { addresses: addresses as Record<string, string>, stop };
+    return { addresses: addresses as Record<string, string>, stop, stopLimitMs: stopLimitMs + wanted.length * drainMs };
   } catch (error) {
     await stop();
     throw error;
@@ -185,4 +193,4 @@ function greet(addresses: Partial<Record<Part | "redis", string>>, logDir: strin
   process.stdout.write(`${lines.join("\n")}\n`);
 }
 
-await runProgram("npm start", start, 4_800);
+await runProgram("npm start", start, stopLimitMs);

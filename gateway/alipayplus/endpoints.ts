@@ -15,6 +15,7 @@ import { StartError } from "../../lib/program.js";
 import { type Batch, batchOf } from "../../lib/rpc/batch.js";
 import { DeliverySchema, endpoint } from "../../proto/gen/alipayplus/dialect/v1/dialect_pb.js";
 import { type Decoder, decoderOf, type Encoder, encoderOf } from "./dialect.js";
+import { parseJson } from "./json.js";
 
 export type Endpoint = {
   /** Name of the API at Alipay+. */
@@ -29,6 +30,10 @@ export type Endpoint = {
   readonly encodeResponse: Encoder;
   /** The JSON field of a field path in the request; undefined for what the gateway filled itself. */
   readonly jsonPathOf: (fieldPath: string) => string | undefined;
+  /** The token's reference in a decoded body, for the log; undefined where the API has none that may be said aloud. */
+  readonly referenceOf: (body: Message) => string | undefined;
+  /** The same in a body that could not be decoded, if it can be found in there at all. */
+  readonly referenceIn: (body: Buffer) => string | undefined;
   /** True for a name of a field somewhere in the body: such a name may be said aloud. */
   readonly knowsName: (jsonName: string) => boolean;
 };
@@ -92,6 +97,7 @@ function endpointOf(method: DescMethod): Endpoint {
         return encodeResponse && value ? encodeResponse(value as Message) : {};
       },
       jsonPathOf: (fieldPath) => jsonPath(bodyField, fieldPath),
+      ...referenceReading(bodyField.message),
       knowsName: (name) => namesIn(bodyField.message).has(name),
     };
   } catch (error) {
@@ -105,6 +111,29 @@ function batchNamed(name: string, method: DescMethodUnary, wrong: (what: string)
   } catch (error) {
     return wrong(`names a batch that is none: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+/** Longest that Alipay+ assigns, in characters. What is longer is no reference and might be anything. */
+const referenceLimit = 64;
+
+function referenceReading(desc: DescMessage): Pick<Endpoint, "referenceOf" | "referenceIn"> {
+  const field = desc.fields.find(({ jsonName }) => jsonName === "tokenReferenceId");
+  if (field?.fieldKind !== "scalar" || field.proto.options?.debugRedact)
+    return { referenceOf: () => undefined, referenceIn: () => undefined };
+  const { localName, jsonName } = field;
+  const told = (value: unknown): string | undefined =>
+    typeof value === "string" && value !== "" && [...value].length <= referenceLimit ? value : undefined;
+  return {
+    referenceOf: (body) => told((body as Message & Record<string, unknown>)[localName]),
+    referenceIn(body) {
+      try {
+        const json = parseJson(body);
+        return typeof json === "object" && json !== null && !Array.isArray(json) ? told(json[jsonName]) : undefined;
+      } catch {
+        return undefined;
+      }
+    },
+  };
 }
 
 const isUnary = (method: DescMethod): method is DescMethodUnary => method.methodKind === "unary";

@@ -45,10 +45,30 @@ export function resultOf(resultCode: ResultCode, detail?: string): Result {
   return { resultCode, resultStatus, resultMessage };
 }
 
+/** What an F is about, for those who count and search: the field and its rule, and never a value. */
+export type Fault = {
+  /** As Alipay+ writes it; several are separated by commas, and there may be none. */
+  readonly field: string;
+  /** In capitals. */
+  readonly rule: string;
+  /** Who signed the request, where that is known although it was not let through. */
+  readonly clientId?: string;
+};
+
+export const ruleWord = (text: string): string =>
+  text
+    .toUpperCase()
+    .replaceAll(/[^A-Z0-9]+/g, "_")
+    .replaceAll(/^_|_$/g, "");
+
 /** Thrown by a stage that ends the journey with a result of the gateway's own. */
 export class Refusal extends Error {
   readonly result: Result;
-  constructor(resultCode: ResultCode, detail?: string) {
+  constructor(
+    resultCode: ResultCode,
+    detail?: string,
+    readonly fault?: Fault,
+  ) {
     const result = resultOf(resultCode, detail);
     super(result.resultMessage);
     this.result = result;
@@ -136,6 +156,17 @@ export function resultOfError(
     return path === undefined ? [] : [`${path} ${description}`];
   });
   return named === undefined ? resultOf(U) : resultOf(decided[1], named);
+}
+
+/** What an F that the service decided is about. */
+export function faultOf(error: ConnectError, jsonPathOf: (fieldPath: string) => string | undefined): Fault {
+  const info = error.findDetails(ErrorInfoSchema).find((detail) => detail.domain === domain);
+  const violations = error.findDetails(BadRequestSchema).flatMap((detail) => detail.fieldViolations);
+  for (const { field, reason } of violations) {
+    const path = jsonPathOf(field);
+    if (path !== undefined) return { field: path, rule: reason };
+  }
+  return { field: info?.metadata.fields ?? "", rule: info?.reason ?? "" };
 }
 
 /** Codes that mean we are wired up wrongly, and somebody must look. */

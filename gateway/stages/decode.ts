@@ -4,7 +4,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { DialectError, type Notes } from "../alipayplus/dialect.js";
 import type { Endpoint } from "../alipayplus/endpoints.js";
 import { type Json, JsonError, parseJson } from "../alipayplus/json.js";
-import { Refusal } from "../alipayplus/result.js";
+import { Refusal, ruleWord } from "../alipayplus/result.js";
 import type { Call, VerifiedRequest } from "./messages.js";
 
 export function decode(
@@ -12,6 +12,7 @@ export function decode(
   deliveryId: string,
   receivedMs: number,
   lenientEnums: ReadonlySet<string> = new Set(),
+  traceparent = "",
 ): Call {
   const { endpoint, body, clientId } = request;
   const notes: Notes = { ignoredMembers: 0, lenientEnums };
@@ -23,10 +24,14 @@ export function decode(
       deliveryId,
       receivedTime: timestampFromMs(receivedMs),
       bodySha256: createHash("sha256").update(body).digest(),
+      traceparent,
     };
-    return { endpoint, request: endpoint.requestOf(message, delivery), ignoredMembers: notes.ignoredMembers };
+    const tokenReferenceId = endpoint.referenceOf(message);
+    const { ignoredMembers } = notes;
+    return { endpoint, request: endpoint.requestOf(message, delivery), ignoredMembers, tokenReferenceId };
   } catch (error) {
-    if (error instanceof DialectError) throw new Refusal("PARAM_ILLEGAL", error.message);
+    if (error instanceof DialectError)
+      throw new Refusal("PARAM_ILLEGAL", error.message, { field: error.field, rule: ruleWord(error.rule) });
     throw error;
   }
 }
@@ -39,6 +44,9 @@ function jsonOf(body: Buffer, { knowsName }: Endpoint): Json {
     // A name of the sender's own is a value too; one that the schema has may be said.
     const detail =
       error.member !== undefined && knowsName(error.member) ? `${error.message}: ${error.member}` : error.message;
-    throw new Refusal("PARAM_ILLEGAL", detail);
+    throw new Refusal("PARAM_ILLEGAL", detail, {
+      field: "the body",
+      rule: ruleWord(error.message.replace(/^the body /, "")),
+    });
   }
 }

@@ -26,7 +26,24 @@ declare const isVerified: unique symbol;
 export type VerifiedRequest = RawRequest & { readonly clientId: string; readonly [isVerified]: true };
 
 /** An rpc to make. */
-export type Call = { readonly endpoint: Endpoint; readonly request: Message; readonly ignoredMembers: number };
+export type Call = {
+  readonly endpoint: Endpoint;
+  readonly request: Message;
+  readonly ignoredMembers: number;
+  /** The token's reference, for the log. */
+  readonly tokenReferenceId?: string | undefined;
+};
+
+/** The trace that a delivery belongs to, and the delivery's own span in it. */
+export type Trace = {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly isSampled: boolean;
+  /** The three, as they travel. */
+  readonly traceparent: string;
+  /** The sender's span. */
+  readonly parentSpanId?: string;
+};
 
 /** What the rpc answered. */
 export type Reply = { readonly endpoint: Endpoint; readonly response: Message };

@@ -65,7 +65,8 @@ export function verify(
   if (key === "unreadable") throw new Refusal("UNKNOWN_EXCEPTION");
   if (!holds) throw new Refusal("INVALID_SIGNATURE");
 
-  if (timeMs < nowMs - checks.maxAgeMs) throw new Refusal("ACCESS_DENIED");
+  if (timeMs < nowMs - checks.maxAgeMs)
+    throw new Refusal("ACCESS_DENIED", undefined, { field: "Request-Time", rule: "TOO_OLD", clientId });
   // Time cures it, or our own clock is wrong: no reason to give up.
   if (timeMs > nowMs + checks.maxAheadMs) throw new Refusal("UNKNOWN_EXCEPTION");
   return { ...request, clientId } as VerifiedRequest;

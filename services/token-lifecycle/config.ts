@@ -1,6 +1,6 @@
 // The settings of the token service. The only file here that knows their names.
 import { join } from "node:path";
-import { flag, listOf, oneOf, port, readEnv, text, wholeNumber } from "../../lib/env.js";
+import { flag, headerPairs, httpUrl, listOf, oneOf, port, readEnv, text, wholeNumber } from "../../lib/env.js";
 import { logLevels } from "../../lib/log.js";
 import { StartError } from "../../lib/program.js";
 import { type Right, rights } from "./access/policy.js";
@@ -37,6 +37,9 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     WATCH_STALL_MS: { parse: wholeNumber(100, 3_600_000), fallback: 10_000 },
     RETENTION_DEACTIVATED_DAYS: { parse: wholeNumber(0, 100_000), fallback: 0 },
     RETENTION_EVERY_MS: { parse: wholeNumber(100, 86_400_000), fallback: 60_000 },
+    OTEL_EXPORTER_OTLP_ENDPOINT: { parse: httpUrl, fallback: undefined },
+    OTEL_EXPORTER_OTLP_HEADERS: { parse: headerPairs, fallback: {} as Record<string, string> },
+    DRAIN_MS: { parse: wholeNumber(0, 120_000), fallback: 0 },
     STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 1_200 },
     LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
   });
@@ -78,6 +81,10 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       everyMs: settings.RETENTION_EVERY_MS,
       batch: 20,
     },
+    otlp: settings.OTEL_EXPORTER_OTLP_ENDPOINT
+      ? { endpoint: settings.OTEL_EXPORTER_OTLP_ENDPOINT, headers: settings.OTEL_EXPORTER_OTLP_HEADERS }
+      : undefined,
+    drainMs: settings.DRAIN_MS,
     stopGraceMs: settings.STOP_GRACE_MS,
     logLevel: settings.LOG_LEVEL,
   };

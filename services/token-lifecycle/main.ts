@@ -18,7 +18,7 @@ import { createMetrics } from "./metrics.js";
 import { eraseDue } from "./retention.js";
 import { createTokenServer } from "./server.js";
 import { watchClusterDurability } from "./store/cluster-durability.js";
-import { type OnDurabilityChange, watchDurability } from "./store/durability.js";
+import { durabilityWord, type OnDurabilityChange, watchDurability } from "./store/durability.js";
 import { createEventFeed, headsOf, trimEvents } from "./store/event-feed.js";
 import { connectRedis } from "./store/redis.js";
 import { redisTokenStore } from "./store/redis-token-store.js";
@@ -35,13 +35,30 @@ await runProgram("token service", start);
 async function start(): Promise<Running> {
   const config = readConfig(process.env);
   const log = createLog("token-service", config.logLevel);
-  const metrics = createMetrics(() => feed.watchers());
+  let isDraining = false;
+  let weaknesses: readonly string[] = [];
+  const metrics = createMetrics({
+    watchers: () => feed.watchers(),
+    isReady: () => server.health.serving(),
+    durability: durabilityWord(config.durability),
+    // What holds up a part of the tokens is a broken promise too.
+    isDurable: () => durability.reasons().length === 0 && weaknesses.length === 0,
+    redisMemory: () => durability.memory(),
+  });
   const keyring = await loadKeyring(
     await openKeySource(config.keyringSource, config.keyringDir),
     config.keysReloadMs,
     ({ newest }) => log.info({ newest: newest.version }, "keyring read again"),
-    (error) => log.error(errorFields(error), "the keyring cannot be read; the one at hand stays in use"),
+    (error) => {
+      metrics.fileTroubles("keyring");
+      log.error(errorFields(error), "the keyring cannot be read; the one at hand stays in use");
+    },
   );
+
+  const exporter =
+    config.otlp &&
+    (await import("../../lib/otlp.js")).createSpanExporter({ ...config.otlp, serviceName: "token-service" }, log);
+  const tracing = exporter && (await import("../../lib/rpc/tracing.js")).createCallTracing(exporter);
 
   const redis = connectRedis(config.redis, config.redisTimeoutMs);
   redis.on("error", (error) => log.debug(errorFields(error), "redis connection"));
@@ -49,13 +66,23 @@ async function start(): Promise<Running> {
     if (reasons.length > 0) log.error({ reasons }, "not serving");
     else if (inPart.length > 0) log.error({ reasons: inPart }, "serving in part");
     else log.info({}, "serving: Redis keeps what DURABILITY promises");
-    server.health.set(reasons.length === 0);
+    weaknesses = inPart;
+    server.health.set(reasons.length === 0 && !isDraining);
   };
   const durability =
     redis instanceof Cluster
       ? watchClusterDurability(redis, config.durability, config.durabilityCheckMs, onChange)
       : watchDurability(redis, config.durability, config.durabilityCheckMs, onChange);
-  const store = redisTokenStore(redis, durability, { ...config, attempts: 16 });
+  const onWait = (seconds: number, operation: string): void => {
+    metrics.redis(seconds, operation);
+    tracing?.waited(`redis ${operation}`, seconds);
+  };
+  const store = redisTokenStore(redis, durability, {
+    ...config,
+    attempts: 16,
+    onWait,
+    onRoundTrip: metrics.redisRoundTrips,
+  });
   // Watching blocks a connection, so it gets its own; those far behind get another.
   const [head, reader] = [
     connectRedis(config.redis, config.redisTimeoutMs),
@@ -67,7 +94,10 @@ async function start(): Promise<Running> {
 
   // Nothing held back: an act is on the record before it is answered.
   const auditLog = createLog("audit", "info", 0);
-  const audit: Audit = (what) => auditLog.info(what, "audit");
+  const audit: Audit = (what) => {
+    if (what.outcome === "denied") metrics.denied(what.call);
+    auditLog.info(what, "audit");
+  };
   const housekeeping = every(
     config.retention.everyMs,
     async () => {
@@ -79,7 +109,7 @@ async function start(): Promise<Running> {
 
   const validate = createValidation({
     strictTokenData: config.strictTokenData,
-    onMisfit: (field) => metrics.tokenDataMisfits.inc({ field }),
+    onMisfit: (field) => metrics.tokenDataMisfits(field),
   });
   const service = tokenLifecycleService({
     validate,
@@ -89,21 +119,24 @@ async function start(): Promise<Running> {
     now: Date.now,
     futureToleranceS: config.futureToleranceS,
     onActivation(outcome, request, trouble) {
-      metrics.activations.inc({ outcome });
+      metrics.activations(outcome);
       if (trouble)
         log.error({ outcome, deliveryId: request.delivery?.deliveryId, ...errorFields(trouble) }, "activation");
       else if (config.logLevel === "debug")
         log.debug({ outcome, request: redacted(RecordActivationRequestSchema, request) }, "activation");
     },
     audit,
+    traced: tracing?.traced,
   });
   warmUp(validate);
 
   const { tlsDir, policyFile } = config;
-  const onUnreadable = (error: unknown): void =>
-    log.error(errorFields(error), "files cannot be read; those at hand stay in use");
+  const onUnreadable = (files: "policy" | "certificates") => (error: unknown) => {
+    metrics.fileTroubles(files);
+    log.error({ files, ...errorFields(error) }, "files cannot be read; those at hand stay in use");
+  };
   const policy = tlsDir
-    ? loadFolder(dirname(policyFile), config.keysReloadMs, () => readPolicy(policyFile), onUnreadable)
+    ? loadFolder(dirname(policyFile), config.keysReloadMs, () => readPolicy(policyFile), onUnreadable("policy"))
     : undefined;
   const tls = tlsDir
     ? loadFolder(
@@ -114,7 +147,7 @@ async function start(): Promise<Running> {
           if (previous) server.door.renew(files);
           return files;
         },
-        onUnreadable,
+        onUnreadable("certificates"),
       )
     : undefined;
   const server = createTokenServer({
@@ -125,10 +158,18 @@ async function start(): Promise<Running> {
     policy: () => policy?.current(),
     local: { name: "local", rights: config.loopbackRights, suspenders: allSuspenders },
     defaultDeadlineMs: config.defaultDeadlineMs,
+    tracing: tracing?.interceptor,
+    onCall(method, code, seconds) {
+      metrics.calls(method, code);
+      if (seconds !== undefined) metrics.callDuration(seconds, method);
+      if (code === "resource_exhausted") log.warn({ method, code }, "call");
+    },
   });
 
   await untilDurable(durability.reasons);
-  const admin = adminServer(metrics.registry, () => [...durability.reasons()]);
+  const admin = adminServer(metrics.registry, () => ({
+    reasons: [...(isDraining ? ["draining"] : []), ...durability.reasons()],
+  }));
   const adminAddress = await listen(admin, {
     what: "the token service's admin port",
     host: config.adminHost,
@@ -147,10 +188,20 @@ async function start(): Promise<Running> {
 
   return {
     addresses: { service: address, admin: adminAddress },
+    drain: {
+      ms: config.drainMs,
+      begin() {
+        isDraining = true;
+        server.health.set(false);
+        log.info({ ms: config.drainMs }, "draining");
+      },
+    },
     async stop() {
+      isDraining = true;
       feed.stop();
       housekeeping.stop();
       await server.stop(config.stopGraceMs);
+      await exporter?.stop();
       admin.close();
       admin.closeAllConnections();
       durability.stop();

@@ -2,12 +2,13 @@
 import { setMaxListeners } from "node:events";
 import type { Socket } from "node:net";
 import { createRegistry } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { limitingTime, longestTimerMs } from "../../lib/rpc/deadline.js";
 import { directUnary } from "../../lib/rpc/direct-unary.js";
 import { createDoor, type Door } from "../../lib/rpc/door.js";
 import { createHealth, type HealthState } from "../../lib/rpc/health.js";
+import { measuring, type OnCall } from "../../lib/rpc/measure.js";
 import { quietJson } from "../../lib/rpc/quiet-json.js";
 import { addReflection } from "../../lib/rpc/reflection.js";
 import type { TlsFiles } from "../../lib/tls-files.js";
@@ -37,6 +38,10 @@ export type ServerOptions = {
   readonly local: Caller;
   /** How long a call without a deadline may take. */
   readonly defaultDeadlineMs: number;
+  /** Hears of every call of the token service. */
+  readonly onCall: OnCall;
+  /** Tells of calls to whoever gathers traces. */
+  readonly tracing: Interceptor | undefined;
 };
 
 /** Largest request message, in bytes: four times what the gateway lets in. */
@@ -50,6 +55,8 @@ export function createTokenServer(options: ServerOptions): TokenServer {
   setMaxListeners(0, shutdown.signal);
   const health = createHealth([TokenLifecycleService.typeName], shutdown.signal);
   const interceptors = [
+    measuring(options.onCall),
+    ...(options.tracing ? [options.tracing] : []),
     authorizing(options.audit),
     limitingTime(options.defaultDeadlineMs, maxDeadlineMs),
     droppingUnknownFields,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { expectResult, expectSigned, type ResultCode } from "../support/expectations.js";
 import { apiPath, notification, notify } from "../support/notification.js";
-import { startTestStack, type TestPart, type TestStack } from "../support/processes.js";
+import { startTestStack, type TestPart, type TestStack, until } from "../support/processes.js";
 import { type Change, sendChanged } from "../support/sending.js";
 
 const tokenNumber = "5345678901234521";
@@ -332,6 +332,8 @@ describe("a notification that breaks a rule", () => {
       Buffer.from(Buffer.from(secret).toString("hex")),
       Buffer.from(secret, "utf16le"),
     ]);
+    // The log is written behind the answer.
+    await until("the reference is logged", () => stack.service.log().includes(reference));
     const files = filesIn(stack.folder);
     const found = files.filter((file) => {
       const content = readFileSync(file);

@@ -19,6 +19,7 @@ import { createLimits } from "../../gateway/limits.js";
 import type { Journey } from "../../gateway/pipeline.js";
 import { createSigner } from "../../gateway/stages/sign.js";
 import { createTokenClient, type TokenClient } from "../../gateway/token-client.js";
+import { traceOfDelivery } from "../../gateway/tracing.js";
 import type { Delivery } from "../../proto/gen/alipayplus/dialect/v1/dialect_pb.js";
 import { BadRequestSchema, ErrorInfoSchema } from "../../proto/gen/google/rpc/error_details_pb.js";
 import { statusOf } from "../../services/token-lifecycle/errors.js";
@@ -140,6 +141,7 @@ describe("an API that exists by its proto alone", () => {
         signer: createSigner({ memoSize: 16, refusalsPerSecond: 100, atOnce: 1, mostWaiting: 16 }, Date.now),
         nowMs: Date.now,
         newDeliveryId: randomUUID,
+        traceOf: traceOfDelivery(() => false),
         observe: (journey) => void journeys.push(journey),
       },
       64 * 1024,

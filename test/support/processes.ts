@@ -82,7 +82,12 @@ export async function startTestPart(
   logFile: string,
 ): Promise<TestPart> {
   const portName = part === "service" ? "TOKEN_SERVICE_PORT" : "GATEWAY_PORT";
-  const base = { PATH: process.env.PATH ?? "", ADMIN_PORT: "0", TOKEN_SERVICE_ADMIN_PORT: "0", [portName]: "0" };
+  const base = {
+    PATH: process.env.PATH ?? "",
+    ...{ ADMIN_PORT: "0", TOKEN_SERVICE_ADMIN_PORT: "0", [portName]: "0" },
+    // After the first one at start, no probe should be among the connections that a test counts.
+    TOKEN_SERVICE_PROBE_MS: "60000",
+  };
   let running: RunningPart = await startPart(part, { ...base, ...settings }, logFile);
   const address = running.ready[part] ?? "";
   const port = address.slice(address.lastIndexOf(":") + 1);

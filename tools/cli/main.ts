@@ -7,9 +7,10 @@ import * as doctor from "./doctor.js";
 import * as explain from "./explain.js";
 import * as keys from "./keys.js";
 import { exitCodes, runCommand } from "./output.js";
+import * as refusals from "./refusals.js";
 import * as simulate from "./simulate.js";
 
-const commands = [conform, doctor, explain, keys, simulate];
+const commands = [conform, doctor, explain, keys, refusals, simulate];
 
 const root = new URL(import.meta.url.endsWith(".ts") ? "../../" : "../../../", import.meta.url);
 const { version } = JSON.parse(readFileSync(new URL("package.json", root), "utf8")) as { version: string };

@@ -27,6 +27,7 @@ export type RecordActivation = {
   readonly fingerprintLike: (recorded: ActivationFingerprint) => ActivationFingerprint;
   readonly clientId: string;
   readonly deliveryId: string;
+  readonly traceparent?: string;
   readonly receivedTime: Timestamp;
   /** The service's own clock, and how far ahead of it an event time may order. */
   readonly now: Timestamp;
@@ -106,6 +107,7 @@ export function decideActivation(current: Current, command: RecordActivation): D
     state,
     clientId,
     deliveryId: command.deliveryId,
+    traceparent: command.traceparent ?? "",
     ...(next.activation?.customerId !== undefined && { customerId: next.activation.customerId }),
   });
   keepHistory(next, event);

@@ -26,6 +26,7 @@ type Act = {
   /** The service that called. */
   readonly clientId: string;
   readonly deliveryId: string;
+  readonly traceparent?: string;
   readonly now: Timestamp;
 };
 
@@ -168,6 +169,7 @@ function changed(
     state,
     clientId: act.clientId,
     deliveryId: act.deliveryId,
+    traceparent: act.traceparent ?? "",
     reason: act.reason,
     actor: act.actor,
     ...(current.activation?.customerId !== undefined && { customerId: current.activation.customerId }),

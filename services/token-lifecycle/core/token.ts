@@ -29,9 +29,9 @@ export type Decision =
 /** How many history entries a token keeps. */
 export const historyLimit = 32;
 
-/** Appends the event to the token's history, without what the token says anyway. */
+/** Appends the event to the token's history, without what the token says anyway or what only a trace needs. */
 export function keepHistory(token: StoredToken, event: TokenEvent): void {
-  const entry = { ...event, tokenReferenceId: "" };
+  const entry = { ...event, tokenReferenceId: "", traceparent: "" };
   delete entry.customerId;
   token.history.push(entry);
   token.history.splice(0, token.history.length - historyLimit);

@@ -1,4 +1,5 @@
 // What the rpcs need from outside, wired in main.ts.
+import type { Traced } from "../../../lib/rpc/tracing.js";
 import type { RecordActivationRequest } from "../../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
 import type { Audit } from "../access/caller.js";
 import type { TokenStore } from "../core/ports.js";
@@ -18,4 +19,6 @@ export type ServiceDeps = {
   readonly audit: Audit;
   /** Throws INVALID_ARGUMENT/FIELD_VIOLATION for a message that breaks its rules. */
   readonly validate: Validate;
+  /** Tells of an activation to whoever gathers traces; undefined where nobody does. */
+  readonly traced: Traced | undefined;
 };

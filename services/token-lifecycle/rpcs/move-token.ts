@@ -2,6 +2,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { traceContextOf } from "../../../lib/trace.js";
 import { ErrorReason } from "../../../proto/gen/mpp/token/v1/error_reason_pb.js";
 import type {
   DeactivateTokenRequest,
@@ -33,6 +34,7 @@ export function moveToken({ store, now, audit }: Pick<ServiceDeps, "store" | "no
       contentHash: contentHash(move, request),
       clientId: caller.name,
       deliveryId: randomUUID(),
+      traceparent: traceparentIn(context.requestHeader),
       now: timestampFromMs(now()),
     };
     const decision = await store
@@ -53,6 +55,12 @@ export function moveToken({ store, now, audit }: Pick<ServiceDeps, "store" | "no
   };
   return { suspendToken: moving("suspend"), resumeToken: moving("resume"), deactivateToken: moving("deactivate") };
 }
+
+/** The caller's traceparent; empty where there is none, or one that is none. */
+const traceparentIn = (header: Headers): string => {
+  const traceparent = header.get("traceparent") ?? "";
+  return traceContextOf(traceparent) ? traceparent : "";
+};
 
 const wordOfSuspender = (suspender: Suspender): string => SuspenderSchema.value[suspender]?.localName ?? "";
 

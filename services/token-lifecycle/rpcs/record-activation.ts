@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { withinMs } from "../../../lib/rpc/deadline.js";
+import { traceContextOf } from "../../../lib/trace.js";
 import { ErrorReason } from "../../../proto/gen/mpp/token/v1/error_reason_pb.js";
 import type { TokenActivation } from "../../../proto/gen/mpp/token/v1/token_activation_pb.js";
 import {
@@ -24,7 +25,14 @@ import type { ServiceDeps } from "./deps.js";
 type RecordingRpcs = Pick<ServiceImpl<typeof TokenLifecycleService>, "recordActivation" | "batchRecordActivations">;
 
 export function recordActivations(deps: ServiceDeps): RecordingRpcs {
-  const record = recording(deps);
+  const { traced } = deps;
+  const plainly = recording(deps);
+  const record: typeof plainly = traced
+    ? (request) => {
+        const { traceparent = "", deliveryId = "" } = request.delivery ?? {};
+        return traced(traceparent, "RecordActivation", { "delivery.id": deliveryId }, () => plainly(request));
+      }
+    : plainly;
   // What stands before the single rpc is here before each item, so that a bad item is its own affair.
   const recordItem = async ({ request, timeoutMs }: BatchRecordActivationsItem) => {
     const message = request ?? create(RecordActivationRequestSchema);
@@ -51,6 +59,8 @@ function recording(deps: ServiceDeps) {
     if (!isComplete(activation) || !delivery?.receivedTime) throw new Error("validation lets no such request in");
     const { tokenReferenceId, tokenActivatedTime } = activation;
     const { clientId, deliveryId, receivedTime } = delivery;
+    // Whoever reads the event goes on with it, so it must be one.
+    const traceparent = traceContextOf(delivery.traceparent) ? delivery.traceparent : "";
     const keyring = deps.keyring();
     const command: RecordActivation = {
       activation,
@@ -61,6 +71,7 @@ function recording(deps: ServiceDeps) {
       clientId,
       deliveryId,
       receivedTime,
+      traceparent,
       now: timestampFromMs(deps.now()),
       futureToleranceS: deps.futureToleranceS,
     };

@@ -1,7 +1,16 @@
 // Whether each master of a Cluster keeps what DURABILITY promises. One that does not holds up its own tokens and no others.
 import type { Cluster, Redis } from "ioredis";
 import { addressOf, ownerOf } from "./cluster.js";
-import { type Durability, type DurabilityWatch, type OnDurabilityChange, readFacts, weaknesses } from "./durability.js";
+import {
+  type Durability,
+  type DurabilityWatch,
+  type MemoryWatch,
+  memoryOf,
+  type OnDurabilityChange,
+  type RedisMemory,
+  readFacts,
+  weaknesses,
+} from "./durability.js";
 
 /** Checks each master when it comes, and all every `everyMs`. */
 export function watchClusterDurability(
@@ -9,9 +18,10 @@ export function watchClusterDurability(
   durability: Durability,
   everyMs: number,
   onChange: OnDurabilityChange,
-): DurabilityWatch {
+): DurabilityWatch & MemoryWatch {
   /** What is wrong with each master that has answered on its present connection. */
   const known = new Map<string, readonly string[]>();
+  const memories = new Map<string, RedisMemory>();
   let told: string | undefined;
 
   const reasonsAt = (address: string | undefined): readonly string[] =>
@@ -39,7 +49,10 @@ export function watchClusterDurability(
   async function checkOne(node: Redis): Promise<void> {
     const address = addressOf(node);
     const found = await readFacts(node).then(
-      (facts) => weaknesses(facts, durability).map((weakness) => `${address}: ${weakness}`),
+      (facts) => {
+        memories.set(address, memoryOf(facts));
+        return weaknesses(facts, durability).map((weakness) => `${address}: ${weakness}`);
+      },
       (error: Error) => [`${address}: Redis does not tell its settings: ${error.message}`],
     );
     // An answer of an earlier connection says nothing about this one.
@@ -54,6 +67,7 @@ export function watchClusterDurability(
   const onNews = (): void => void check();
   const onGone = (node: Redis): void => {
     known.delete(addressOf(node));
+    memories.delete(addressOf(node));
     tell();
   };
   const onClose = (): void => {
@@ -66,9 +80,15 @@ export function watchClusterDurability(
   return {
     reasons: (key) => (key === undefined ? reasons() : reasonsAt(ownerOf(cluster, key))),
     reasonsAt,
+    memory: () =>
+      [...memories.values()].sort((a, b) => fullness(b) - fullness(a))[0] ?? { usedBytes: 0, limitBytes: 0 },
     stop() {
       clearInterval(timer);
       cluster.off("ready", onNews).off("+node", onNews).off("-node", onGone).off("close", onClose);
     },
   };
 }
+
+/** Without a limit the one that uses most counts, behind those that have one. */
+const fullness = ({ usedBytes, limitBytes }: RedisMemory): number =>
+  limitBytes > 0 ? 1 + usedBytes / limitBytes : usedBytes / 2 ** 60;

@@ -12,6 +12,9 @@ export function durabilityOf(word: string): Durability {
   return { level: "fsync", replicas };
 }
 
+export const durabilityWord = ({ level, replicas }: Durability): string =>
+  replicas > 0 ? `replicated:${replicas}` : level;
+
 /** Settings and facts of a Redis, by the names that CONFIG GET and INFO use. */
 export type RedisFacts = Readonly<Record<string, string>>;
 
@@ -50,21 +53,32 @@ export function weaknesses(facts: RedisFacts, durability: Durability): string[] 
 
 const settings = ["appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"] as const;
 
+export const memoryOf = (facts: RedisFacts): RedisMemory => ({
+  usedBytes: Number(facts.used_memory ?? 0),
+  limitBytes: Number(facts.maxmemory ?? 0),
+});
+
 export async function readFacts(redis: Redis): Promise<RedisFacts> {
   // One by one: Redis 6 takes a single name.
-  const [persistence, replication, ...pairs] = await Promise.all([
+  const [persistence, replication, memory, ...pairs] = await Promise.all([
     redis.info("persistence"),
     redis.info("replication"),
+    redis.info("memory"),
     ...settings.map((name) => redis.config("GET", name) as Promise<unknown>),
   ]);
   const facts: Record<string, string> = {};
-  for (const line of `${persistence}\n${replication}`.split(/\r?\n/)) {
+  for (const line of `${persistence}\n${replication}\n${memory}`.split(/\r?\n/)) {
     const colon = line.indexOf(":");
     if (colon > 0) facts[line.slice(0, colon)] = line.slice(colon + 1);
   }
   for (const pair of pairs) if (Array.isArray(pair) && pair.length === 2) facts[String(pair[0])] = String(pair[1]);
   return facts;
 }
+
+/** As Redis said last; a limit of 0 is none. */
+export type RedisMemory = { readonly usedBytes: number; readonly limitBytes: number };
+/** Of several nodes, that of the one nearest to its limit. */
+export type MemoryWatch = { readonly memory: () => RedisMemory };
 
 export type DurabilityWatch = {
   /** Why nothing may be written now, or not to this key; empty when it may. */
@@ -83,8 +97,9 @@ export function watchDurability(
   durability: Durability,
   everyMs: number,
   onChange: OnDurabilityChange,
-): DurabilityWatch {
+): DurabilityWatch & MemoryWatch {
   let reasons: readonly string[] = ["Redis is not connected"];
+  let memory: RedisMemory = { usedBytes: 0, limitBytes: 0 };
   let connection = 0;
   const set = (next: readonly string[]): void => {
     const changed = next.join() !== reasons.join();
@@ -94,7 +109,10 @@ export function watchDurability(
   const check = async (): Promise<void> => {
     const checked = connection;
     const found = await readFacts(redis).then(
-      (facts) => weaknesses(facts, durability),
+      (facts) => {
+        memory = memoryOf(facts);
+        return weaknesses(facts, durability);
+      },
       (error: Error) => [`Redis does not tell its settings: ${error.message}`],
     );
     // An answer of an earlier connection says nothing about this one.
@@ -113,6 +131,7 @@ export function watchDurability(
   }, everyMs);
   return {
     reasons: () => reasons,
+    memory: () => memory,
     reasonsAt: () => reasons,
     stop() {
       clearInterval(timer);

@@ -15,13 +15,14 @@ type Command = (numberOfKeys: number, ...keysAndArguments: (string | number | Bu
 
 /**
  * `clusterGroupOf` gives the runs that may share a call in Redis Cluster, where a script may touch one slot only. Rejects when
- * Redis does not answer; the run may have happened all the same.
+ * Redis does not answer; the run may have happened all the same. `onCall` hears of each call.
  */
 export function gatheredScript(
   redis: RedisClient,
   name: string,
   script: Script,
   clusterGroupOf: (run: Run) => string,
+  onCall: () => void = () => {},
 ): (run: Run) => Promise<unknown> {
   redis.defineCommand(name, repeated(script));
   const command = Reflect.get(redis, `${name}Buffer`).bind(redis) as Command;
@@ -29,6 +30,7 @@ export function gatheredScript(
   const groups = new Map<string, Waiting[]>();
 
   function send(runs: readonly Waiting[]): void {
+    onCall();
     const keys = runs.flatMap((run) => run.keys);
     command(keys.length, ...keys, ...runs.flatMap((run) => run.args))
       .then((replies) => {

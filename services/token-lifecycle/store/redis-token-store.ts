@@ -16,7 +16,7 @@ import type { Durability, DurabilityWatch } from "./durability.js";
 import { gatheredScript } from "./gathered-script.js";
 import { customerKey, deactivatedKey, deliveriesKey, eventsKey, partitionOf, tokenKey } from "./keys.js";
 import type { RedisClient } from "./redis.js";
-import { answered, replicasOf, type Trace } from "./replicas.js";
+import { answered, type Replicas, replicasOf, type Trace } from "./replicas.js";
 import { type Swapped, swapperOf } from "./swapper.js";
 
 const indexScript = loadScript(new URL("index.lua", import.meta.url), ["customer"], ["token_reference_id"]);
@@ -29,29 +29,47 @@ export type StoreOptions = {
   readonly eventsMaxLen: number;
   /** Round trips that a decision may take while others change the same token. */
   readonly attempts: number;
+  /** Hears how long each wait for Redis took that a decision needs. */
+  readonly onWait?: (seconds: number, operation: "read" | "swap" | "wait") => void;
+  /** Hears of each command that was sent for decisions; swaps of one round go out as one. */
+  readonly onRoundTrip?: (operation: "read" | "swap" | "wait") => void;
 };
 
 const nothing = Buffer.alloc(0);
 const decodeToken = decoderOf(StoredTokenSchema);
 
 export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, options: StoreOptions): TokenStore {
-  const replicas = replicasOf(redis, watch, {
+  const allReplicas = replicasOf(redis, watch, {
     replicas: options.durability.replicas,
     timeoutMs: options.replicaTimeoutMs,
   });
-  const swapToken = swapperOf(redis, options.eventsMaxLen);
+  const swapToken = swapperOf(redis, options.eventsMaxLen, () => options.onRoundTrip?.("swap"));
   const list = gatheredScript(redis, "listTokens", indexScript, ({ keys }) => keys[0] ?? "");
   const encodeToken = encoderOf(StoredTokenSchema);
   const encodeEvent = encoderOf(TokenEventSchema);
   const encodeDelivery = encoderOf(UneventfulDeliverySchema);
 
+  function timed<T>(operation: "read" | "swap" | "wait", reply: Promise<T>): Promise<T> {
+    const { onWait, onRoundTrip } = options;
+    if (operation !== "swap") onRoundTrip?.(operation);
+    if (onWait === undefined) return answered(reply);
+    const beganAt = performance.now();
+    return answered(reply).finally(() => onWait((performance.now() - beganAt) / 1000, operation));
+  }
+
+  const replicas: Replicas =
+    options.durability.replicas === 0
+      ? allReplicas
+      : { have: (...traces) => timed("wait", allReplicas.have(...traces)) };
+
   const read = async (tokenReferenceId: string): Promise<Buffer> =>
-    (await answered(redis.getBuffer(tokenKey(tokenReferenceId)))) ?? nothing;
+    (await timed("read", redis.getBuffer(tokenKey(tokenReferenceId)))) ?? nothing;
 
   async function swap(tokenReferenceId: string, expected: Buffer, change: Change): Promise<Swapped> {
     const { next, event } = change;
     const customerId = next.activation?.customerId;
-    const [swapped] = await answered(
+    const [swapped] = await timed(
+      "swap",
       Promise.all([
         swapToken({ tokenReferenceId, expected, replacement: encodeToken(next), event: encodeEvent(event) }),
         // These go out with the swap, so they cost no round trip. An entry of a swap that fails does no harm: readers ask

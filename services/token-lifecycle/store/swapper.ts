@@ -22,9 +22,13 @@ export type Swap = {
 export type Swapped = { readonly done: true } | { readonly done: false; readonly current: Buffer };
 
 /** Rejects when Redis does not answer; the swap may have happened all the same. */
-export function swapperOf(redis: RedisClient, eventsMaxLen: number): (swap: Swap) => Promise<Swapped> {
+export function swapperOf(
+  redis: RedisClient,
+  eventsMaxLen: number,
+  onCall?: () => void,
+): (swap: Swap) => Promise<Swapped> {
   // The events' key names the partition, and a partition is one slot of a Cluster.
-  const run = gatheredScript(redis, "swapTokens", swapScript, ({ keys }) => keys[1] ?? "");
+  const run = gatheredScript(redis, "swapTokens", swapScript, ({ keys }) => keys[1] ?? "", onCall);
   return async ({ tokenReferenceId, expected, replacement, event }) =>
     swappedOf(
       await run({
