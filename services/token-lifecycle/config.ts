@@ -1,6 +1,6 @@
 // The settings of the token service. The only file here that knows their names.
 import { join } from "node:path";
-import { flag, listOf, oneOf, port, readEnv, text, wholeNumber } from "../../lib/env.js";
+import { flag, httpOrigins, listOf, oneOf, port, readEnv, text, wholeNumber } from "../../lib/env.js";
 import { logLevels } from "../../lib/log.js";
 import { StartError } from "../../lib/program.js";
 import { type Right, rights } from "./access/policy.js";
@@ -37,6 +37,9 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     WATCH_STALL_MS: { parse: wholeNumber(100, 3_600_000), fallback: 10_000 },
     RETENTION_DEACTIVATED_DAYS: { parse: wholeNumber(0, 100_000), fallback: 0 },
     RETENTION_EVERY_MS: { parse: wholeNumber(100, 86_400_000), fallback: 60_000 },
+    CONSOLE_ORIGINS: { parse: httpOrigins, fallback: undefined },
+    CONSOLE_SERVICE_URL: { parse: httpOrigins, fallback: undefined },
+    CONSOLE_PARTS: { parse: httpOrigins, fallback: [] as string[] },
     STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 1_200 },
     LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
   });
@@ -77,6 +80,13 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       deactivatedDays: settings.RETENTION_DEACTIVATED_DAYS,
       everyMs: settings.RETENTION_EVERY_MS,
       batch: 20,
+    },
+    console: {
+      /** Undefined: those of this machine, and none where others reach the port. */
+      origins: settings.CONSOLE_ORIGINS,
+      onThisMachineAlone: settings.TOKEN_SERVICE_TLS_DIR === "" && loopback.test(settings.TOKEN_SERVICE_HOST),
+      serviceUrl: settings.CONSOLE_SERVICE_URL?.[0],
+      parts: settings.CONSOLE_PARTS,
     },
     stopGraceMs: settings.STOP_GRACE_MS,
     logLevel: settings.LOG_LEVEL,
