@@ -1,5 +1,5 @@
-// The admin port: metrics and probes over plain HTTP, never on the public port.
-import { createServer, type Server } from "node:http";
+// The admin port: metrics, probes and perhaps pages over plain HTTP, never on the public port.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Registry } from "prom-client";
 
 export type Readiness = {
@@ -9,7 +9,10 @@ export type Readiness = {
   readonly notes?: readonly string[];
 };
 
-export function adminServer(registry: Registry, readiness: () => Readiness): Server {
+/** Answers a request, or says that it is not one of its own. */
+export type Pages = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+export function adminServer(registry: Registry, readiness: () => Readiness, pages: Pages = () => false): Server {
   return createServer(async (request, response) => {
     const send = (status: number, type: string, body: string): void => {
       response.writeHead(status, { "content-type": type }).end(body);
@@ -27,6 +30,7 @@ export function adminServer(registry: Registry, readiness: () => Readiness): Ser
         return reasons.length === 0 ? sendText(200, ["ok", ...said]) : sendText(503, [...reasons, ...said]);
       }
       default:
+        if (pages(request, response)) return;
         return sendText(404, ["there is /metrics, /livez and /readyz"]);
     }
   });

@@ -92,6 +92,14 @@ export function httpUrl(value: string): string {
   return url;
 }
 
+export const httpOrigins = (value: string): string[] =>
+  value.split(",").map((part) => {
+    const origin = part.trim();
+    if (!URL.canParse(origin) || !/^https?:/.test(origin) || new URL(origin).origin !== origin)
+      throw new Error("must be origins like http://host:port, separated by commas");
+    return origin;
+  });
+
 export function httpUrls(value: string): string[] {
   return value.split(",").map((part) => {
     const url = part.trim();

@@ -14,4 +14,7 @@ cp services/token-lifecycle/store/*.lua dist/services/token-lifecycle/store/
 mkdir -p dist/tools/simulate/scenarios
 cp tools/simulate/scenarios/*.yaml dist/tools/simulate/scenarios/
 chmod +x dist/tools/cli/main.js
+mkdir -p dist/services/token-lifecycle/console/page
+cp services/token-lifecycle/console/page/*.html services/token-lifecycle/console/page/*.css services/token-lifecycle/console/page/*.js \
+  services/token-lifecycle/console/page/*.svg dist/services/token-lifecycle/console/page/
 touch "$stamp"

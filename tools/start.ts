@@ -54,6 +54,7 @@ async function startParts(wanted: readonly Part[], dataDir: string): Promise<Run
     addresses.redis = folder.url;
   }
 
+  let consoleUrl = "";
   async function startOne(part: Part): Promise<void> {
     let ready: Readonly<Record<string, string>> = {};
     up[part] = await superviseAs(parts[part].name, async () => {
@@ -65,7 +66,10 @@ async function startParts(wanted: readonly Part[], dataDir: string): Promise<Run
     addresses[part] = `${withTls ? "https" : "http"}://${ready[part]}`;
     // A restart must come up where the others look for it.
     childEnv[part === "service" ? "TOKEN_SERVICE_PORT" : "GATEWAY_PORT"] = portOf(ready[part]);
-    if (part === "service") await untilServing(ready.admin ?? "");
+    if (part === "service") {
+      consoleUrl = `http://${ready.admin}/console/`;
+      await untilServing(ready.admin ?? "");
+    }
   }
 
   const needsRedis = wanted.includes("service") && !env.REDIS_URL;
@@ -79,13 +83,16 @@ async function startParts(wanted: readonly Part[], dataDir: string): Promise<Run
       const { host, port, tlsDir } = service.readConfig(childEnv);
       childEnv.TOKEN_SERVICE_URL = `${tlsDir ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
     }
+    const { adminHost, adminPort } = gateway.readConfig({ ...childEnv });
+    if (both && !env.CONSOLE_PARTS && adminPort !== 0)
+      childEnv.CONSOLE_PARTS = `http://${adminHost.includes(":") ? `[${adminHost}]` : adminHost}:${adminPort}`;
     if (both && !childEnv.TOKEN_SERVICE_URL) {
       // The service takes a port of its own choice, which the gateway has to be told.
       await startOne("service");
       childEnv.TOKEN_SERVICE_URL = addresses.service;
       await startOne("gateway");
     } else await allOf(wanted.map(startOne));
-    greet(addresses, logDir, env);
+    greet(addresses, logDir, consoleUrl, env);
     return { addresses: addresses as Record<string, string>, stop, stopLimitMs: stopLimitMs + wanted.length * drainMs };
   } catch (error) {
     await stop();
@@ -167,7 +174,12 @@ function fetchText(url: string): Promise<{ status: number; text: string }> {
   });
 }
 
-function greet(addresses: Partial<Record<Part | "redis", string>>, logDir: string, env: NodeJS.ProcessEnv): void {
+function greet(
+  addresses: Partial<Record<Part | "redis", string>>,
+  logDir: string,
+  consoleUrl: string,
+  env: NodeJS.ProcessEnv,
+): void {
   const where = (["redis", "service", "gateway"] as const).flatMap((part) =>
     addresses[part] === undefined ? [] : [`${part} ${addresses[part]}`],
   );
@@ -188,6 +200,7 @@ function greet(addresses: Partial<Record<Part | "redis", string>>, logDir: strin
       `  curl -sS -H 'content-type: application/json' -d ${body} ${service}/${getToken}`,
       `  npx buf curl --protocol grpc --http2-prior-knowledge -d ${body} ${service}/${getToken}`,
       `  grpcurl -plaintext -d ${body} ${service.slice("http://".length)} ${getToken}`,
+      `  ${consoleUrl} in a browser`,
     );
   }
   process.stdout.write(`${lines.join("\n")}\n`);

@@ -1,6 +1,17 @@
 // The settings of the token service. The only file here that knows their names.
 import { join } from "node:path";
-import { flag, headerPairs, httpUrl, listOf, oneOf, port, readEnv, text, wholeNumber } from "../../lib/env.js";
+import {
+  flag,
+  headerPairs,
+  httpOrigins,
+  httpUrl,
+  listOf,
+  oneOf,
+  port,
+  readEnv,
+  text,
+  wholeNumber,
+} from "../../lib/env.js";
 import { logLevels } from "../../lib/log.js";
 import { StartError } from "../../lib/program.js";
 import { type Right, rights } from "./access/policy.js";
@@ -40,6 +51,9 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     OTEL_EXPORTER_OTLP_ENDPOINT: { parse: httpUrl, fallback: undefined },
     OTEL_EXPORTER_OTLP_HEADERS: { parse: headerPairs, fallback: {} as Record<string, string> },
     DRAIN_MS: { parse: wholeNumber(0, 120_000), fallback: 0 },
+    CONSOLE_ORIGINS: { parse: httpOrigins, fallback: undefined },
+    CONSOLE_SERVICE_URL: { parse: httpOrigins, fallback: undefined },
+    CONSOLE_PARTS: { parse: httpOrigins, fallback: [] as string[] },
     STOP_GRACE_MS: { parse: wholeNumber(0, 3_000), fallback: 1_200 },
     LOG_LEVEL: { parse: oneOf(...logLevels), fallback: "info" as const },
   });
@@ -85,6 +99,13 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       ? { endpoint: settings.OTEL_EXPORTER_OTLP_ENDPOINT, headers: settings.OTEL_EXPORTER_OTLP_HEADERS }
       : undefined,
     drainMs: settings.DRAIN_MS,
+    console: {
+      /** Undefined: those of this machine, and none where others reach the port. */
+      origins: settings.CONSOLE_ORIGINS,
+      onThisMachineAlone: settings.TOKEN_SERVICE_TLS_DIR === "" && loopback.test(settings.TOKEN_SERVICE_HOST),
+      serviceUrl: settings.CONSOLE_SERVICE_URL?.[0],
+      parts: settings.CONSOLE_PARTS,
+    },
     stopGraceMs: settings.STOP_GRACE_MS,
     logLevel: settings.LOG_LEVEL,
   };

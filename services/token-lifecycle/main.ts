@@ -14,6 +14,7 @@ import { RecordActivationRequestSchema } from "../../proto/gen/mpp/token/v1/toke
 import type { Audit } from "./access/caller.js";
 import { allSuspenders, readPolicy } from "./access/policy.js";
 import { readConfig } from "./config.js";
+import { createConsole, originsOf } from "./console/console.js";
 import { createMetrics } from "./metrics.js";
 import { eraseDue } from "./retention.js";
 import { createTokenServer } from "./server.js";
@@ -157,6 +158,7 @@ async function start(): Promise<Running> {
     tls: tls?.current(),
     policy: () => policy?.current(),
     local: { name: "local", rights: config.loopbackRights, suspenders: allSuspenders },
+    pageOrigins: () => pageOrigins,
     defaultDeadlineMs: config.defaultDeadlineMs,
     tracing: tracing?.interceptor,
     onCall(method, code, seconds) {
@@ -167,9 +169,22 @@ async function start(): Promise<Running> {
   });
 
   await untilDurable(durability.reasons);
-  const admin = adminServer(metrics.registry, () => ({
-    reasons: [...(isDraining ? ["draining"] : []), ...durability.reasons()],
-  }));
+  let ports = { admin: config.adminPort, service: config.port };
+  let pageOrigins: ReadonlySet<string> = new Set(config.console.origins);
+  const pages = createConsole({
+    ...config.console,
+    origins: config.console.origins ?? [],
+    withTls: tls !== undefined,
+    servicePort: () => ports.service,
+    adminPort: () => ports.admin,
+    reasons: durability.reasons,
+    metrics: () => metrics.registry.metrics(),
+  });
+  const admin = adminServer(
+    metrics.registry,
+    () => ({ reasons: [...(isDraining ? ["draining"] : []), ...durability.reasons()] }),
+    pages,
+  );
   const adminAddress = await listen(admin, {
     what: "the token service's admin port",
     host: config.adminHost,
@@ -184,6 +199,8 @@ async function start(): Promise<Running> {
     hostSetting: "TOKEN_SERVICE_HOST",
     portSetting: "TOKEN_SERVICE_PORT",
   });
+  ports = { admin: portOf(adminAddress), service: portOf(address) };
+  if (!config.console.origins && config.console.onThisMachineAlone) pageOrigins = new Set(originsOf(ports.admin));
   log.info({ address, adminAddress, durability: config.durability }, "listening");
 
   return {
@@ -211,6 +228,10 @@ async function start(): Promise<Running> {
       log.info({}, "stopped");
     },
   };
+}
+
+function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(":") + 1));
 }
 
 async function untilDurable(reasons: () => readonly string[]): Promise<void> {

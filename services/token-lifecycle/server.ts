@@ -9,13 +9,14 @@ import { directUnary } from "../../lib/rpc/direct-unary.js";
 import { createDoor, type Door } from "../../lib/rpc/door.js";
 import { createHealth, type HealthState } from "../../lib/rpc/health.js";
 import { measuring, type OnCall } from "../../lib/rpc/measure.js";
+import { isFromABrowser, limitingPages } from "../../lib/rpc/pages.js";
 import { quietJson } from "../../lib/rpc/quiet-json.js";
 import { addReflection } from "../../lib/rpc/reflection.js";
 import type { TlsFiles } from "../../lib/tls-files.js";
 import { file_google_rpc_error_details } from "../../proto/gen/google/rpc/error_details_pb.js";
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.js";
 import { TokenLifecycleService } from "../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
-import { type Audit, authorizing, contextOf, identityOf } from "./access/caller.js";
+import { type Audit, authorizing, contextOf, identityOf, pathsNeeding } from "./access/caller.js";
 import type { Caller, Policy } from "./access/policy.js";
 import { droppingUnknownFields } from "./unknown-fields.js";
 import { type Validate, validating } from "./validation.js";
@@ -36,6 +37,8 @@ export type ServerOptions = {
   /** Rights by certificate name; without TLS there is none, and everyone is `local`. */
   readonly policy: () => Policy | undefined;
   readonly local: Caller;
+  /** Origins of web pages that may read and watch; other pages may nothing. */
+  readonly pageOrigins: () => ReadonlySet<string>;
   /** How long a call without a deadline may take. */
   readonly defaultDeadlineMs: number;
   /** Hears of every call of the token service. */
@@ -96,7 +99,15 @@ export function createTokenServer(options: ServerOptions): TokenServer {
       shutdown: shutdown.signal,
     },
   );
-  const door = createDoor(handler, options.tls, direct);
+  const limited = limitingPages(handler, {
+    origins: options.pageOrigins,
+    paths: pathsNeeding(TokenLifecycleService, new Set(["read", "watch"])),
+    isPlain: options.tls === undefined,
+    onRefused: ({ path, origin }) => options.audit({ call: path, caller: `page ${origin}`, outcome: "denied" }),
+  });
+  // What may come from a page takes the way on which pages are told apart.
+  const directForPrograms: typeof direct = (stream, headers) => !isFromABrowser(headers) && direct(stream, headers);
+  const door = createDoor(limited, options.tls, directForPrograms);
   return {
     door,
     health,

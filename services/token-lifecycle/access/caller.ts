@@ -24,6 +24,14 @@ const rightOf: Readonly<Record<keyof typeof TokenLifecycleService.method, Right>
   eraseToken: "erase",
 };
 
+/** The paths of the rpcs that need one of these rights. */
+export const pathsNeeding = (service: typeof TokenLifecycleService, wanted: ReadonlySet<Right>): ReadonlySet<string> =>
+  new Set(
+    service.methods
+      .filter(({ localName }) => wanted.has(rightOf[localName as keyof typeof rightOf]))
+      .map(({ name }) => `/${service.typeName}/${name}`),
+  );
+
 /** A caller, or why there is none. */
 export type Identity = Caller | "no-certificate" | { readonly unknown: string };
 
