@@ -1,0 +1,113 @@
+// `npm run bench`: the product and its rivals side by side, with a table, plots and bench/results/latest.json at the end.
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { SingleBar } from "cli-progress";
+import { Command, InvalidArgumentError } from "commander";
+import { benchKeys, signCorpus } from "./corpus.js";
+import { startGenerator } from "./generator/client.js";
+import type { Scenario } from "./generator/tasks.js";
+import { measure, measuresIn, type Outcome } from "./measure.js";
+import { type BenchOptions, notificationsFor } from "./plan.js";
+import { resultsOf } from "./report/results.js";
+import { outcomeText } from "./report/table.js";
+import { type Durability, systemKinds } from "./systems.js";
+
+const names = systemKinds.map(({ name }) => name);
+const list =
+  <T extends string>(known: readonly T[]) =>
+  (value: string): T[] => {
+    const words = value.split(",") as T[];
+    const unknown = words.find((word) => !known.includes(word));
+    if (unknown !== undefined) throw new InvalidArgumentError(`there is no ${unknown}; there is ${known.join(", ")}.`);
+    return words;
+  };
+const positive = (value: string): number => {
+  if (!(Number(value) > 0)) throw new InvalidArgumentError("must be a number above 0");
+  return Number(value);
+};
+const wholes = (value: string): number[] => {
+  if (!/^[1-9]\d{0,3}(?:,[1-9]\d{0,3})*$/.test(value)) throw new InvalidArgumentError("must be whole numbers from 1");
+  return value.split(",").map(Number);
+};
+
+const given = new Command()
+  .name("npm run bench --")
+  .description("Measures the product and its rivals side by side on this machine.")
+  .option("--quick", "fewer systems and loads, in under three minutes", false)
+  .option("--only <systems>", `measure these alone: ${names.join(", ")}`, list(names))
+  .option("--connections <numbers>", "connections of the closed loops", wholes)
+  .option("--durability <classes>", "fsync, memory", list<Durability>(["fsync", "memory"]))
+  .option(
+    "--scenarios <words>",
+    "first, repeat, forged; first is always there",
+    list<Scenario>(["first", "repeat", "forged"]),
+  )
+  .option("--no-open", "leave out the loads of a constant rate")
+  .option("--rounds <number>", "how often everything is measured; the median counts", positive)
+  .option("--seconds <number>", "length of a measure, without its warm-up", positive)
+  .option(
+    "--out <folder>",
+    "where latest.json and the plots go (default: bench/results, with --quick or a filter .data/bench)",
+  )
+  .parse()
+  .opts();
+
+// Whoever asks for a part of it wants no more than that.
+const isPart = given.only !== undefined || given.connections !== undefined;
+const quick = given.quick || isPart;
+const options: BenchOptions = {
+  systems: given.only ?? (quick ? ["product", "koa", "koa-memo", "fastify", "fastify-memo"] : names),
+  durabilities: given.durability ?? (quick ? ["fsync"] : ["fsync", "memory"]),
+  connections: given.connections ?? (quick ? [1, 64] : [1, 16, 64, 256]),
+  scenarios: given.scenarios ?? (isPart ? ["first"] : ["first", "repeat", "forged"]),
+  openLoops: given.open && !isPart,
+  rounds: Math.ceil(given.rounds ?? (quick ? 1 : 3)),
+  windowMs: (given.seconds ?? (quick ? 2.5 : 3)) * 1000,
+  warmMs: 1000,
+};
+const dataDir = resolve(".data/bench");
+const out = resolve(given.out ?? (quick ? dataDir : "bench/results"));
+
+const kinds = systemKinds.filter(({ name, missing }) => {
+  if (!options.systems.includes(name)) return false;
+  const why = missing?.();
+  if (why !== undefined) process.stdout.write(`${name} is left out: ${why}\n`);
+  return why === undefined;
+});
+
+/** More than any system here answers; a measure that runs out of notifications fails. */
+const mostPerS = 12_000;
+const bar = new SingleBar({ format: "{bar} {value}/{total}  {what}  {eta_formatted} left", etaBuffer: 50 });
+const folder = join(dataDir, `run-${process.pid}`);
+mkdirSync(folder, { recursive: true });
+try {
+  const outcome = await run();
+  const file = join(out, "latest.json");
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `${JSON.stringify(resultsOf(outcome, options), undefined, 2)}\n`);
+  process.stdout.write(`\n${outcomeText(outcome)}\nwritten to ${file}\n`);
+} catch (error) {
+  process.stderr.write(`\nbench: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function run(): Promise<Outcome> {
+  const { keysDir, sender } = await benchKeys(dataDir);
+  const count = notificationsFor(options, mostPerS);
+  bar.start(count, 0, { what: "signing notifications" });
+  await signCorpus(dataDir, sender, count, (signed) => bar.update(signed));
+  bar.stop();
+  const generator = await startGenerator({ folder: dataDir, count });
+  // Whoever waits for the generator is told, and stops what it started.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void generator.stop());
+  bar.start(measuresIn(options, kinds.length), 0, { what: "starting" });
+  try {
+    const onMeasure = (what: string): void => bar.increment({ what });
+    return await measure(options, { kinds, generator, keysDir, folder, onMeasure });
+  } finally {
+    bar.stop();
+    await generator.stop();
+  }
+}
