@@ -47,7 +47,7 @@ export type Bench = {
 
 /** How many measures a plan has. */
 export const measuresIn = (options: BenchOptions, systems: number): number =>
-  options.durabilities.length * (systems + options.rounds * (stepsOf(options).length * systems + 1));
+  options.durabilities.length * (systems + options.rounds * (stepsOf(options).length * systems + 2));
 
 export async function measure(options: BenchOptions, bench: Bench): Promise<Outcome> {
   const floors: Partial<Record<Durability, Floor>> = {};
@@ -93,9 +93,14 @@ async function measureRounds(
   const floors: Floor[] = [];
   const measured = new Map<string, { step: Step; name: string; all: Measured[] }>();
   const main = mainConnections(options.connections);
-  for (let round = 0; round < options.rounds; round++) {
+  const takeFloor = async (round: number): Promise<void> => {
     bench.onMeasure(`${durability}, round ${round + 1}: the floor`);
     floors.push(await measureFloor(options, bench.generator, floorSystem, main));
+  };
+  // The first is for the compiler.
+  await measureFloor(options, bench.generator, floorSystem, main);
+  for (let round = 0; round < options.rounds; round++) {
+    await takeFloor(round);
     // Turned round each time, so that nobody is always first.
     for (const step of stepsOf(options))
       for (const system of round % 2 === 0 ? systems : [...systems].reverse()) {
@@ -107,6 +112,7 @@ async function measureRounds(
         measured.set(key, entry);
         entry.all.push(await measureStep(options, bench.generator, system, step, load));
       }
+    await takeFloor(round);
   }
   const floor = medianFloor(floors);
   const rows = [...measured.values()].map(({ step, name, all }) => rowOf(step, name, durability, all, floor));

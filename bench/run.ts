@@ -8,6 +8,8 @@ import { startGenerator } from "./generator/client.js";
 import type { Scenario } from "./generator/tasks.js";
 import { measure, measuresIn, type Outcome } from "./measure.js";
 import { type BenchOptions, notificationsFor } from "./plan.js";
+import { barsOf, barsText } from "./report/bars.js";
+import { plotsOf } from "./report/plots.js";
 import { resultsOf } from "./report/results.js";
 import { outcomeText } from "./report/table.js";
 import { type Durability, systemKinds } from "./systems.js";
@@ -66,7 +68,9 @@ const options: BenchOptions = {
   warmMs: 1000,
 };
 const dataDir = resolve(".data/bench");
+// The full run's files are committed.
 const out = resolve(given.out ?? (quick ? dataDir : "bench/results"));
+const plots = given.out !== undefined || quick ? out : resolve("docs/performance");
 
 const kinds = systemKinds.filter(({ name, missing }) => {
   if (!options.systems.includes(name)) return false;
@@ -81,16 +85,26 @@ const bar = new SingleBar({ format: "{bar} {value}/{total}  {what}  {eta_formatt
 const folder = join(dataDir, `run-${process.pid}`);
 mkdirSync(folder, { recursive: true });
 try {
-  const outcome = await run();
-  const file = join(out, "latest.json");
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `${JSON.stringify(resultsOf(outcome, options), undefined, 2)}\n`);
-  process.stdout.write(`\n${outcomeText(outcome)}\nwritten to ${file}\n`);
+  report(await run());
 } catch (error) {
   process.stderr.write(`\nbench: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
 } finally {
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** Prints, and leaves the same in files. */
+function report(outcome: Outcome): void {
+  const verdicts = barsOf(outcome.rows);
+  const text = `${outcomeText(outcome)}\n${barsText(verdicts)}\n`;
+  const json = `${JSON.stringify(resultsOf(outcome, options, verdicts), undefined, 2)}\n`;
+  const files = { [join(out, "latest.json")]: json, [join(out, "latest.md")]: text };
+  for (const [name, svg] of Object.entries(plotsOf(outcome))) files[join(plots, name)] = svg;
+  for (const [file, content] of Object.entries(files)) {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, content);
+  }
+  process.stdout.write(`\n${text}\nwritten: ${Object.keys(files).join(", ")}\n`);
 }
 
 async function run(): Promise<Outcome> {

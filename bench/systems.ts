@@ -1,7 +1,7 @@
 // The systems that are measured side by side: the product and its rivals, each with a Redis of its own.
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { redisFolder, redisServerProgram, startRedisChild } from "../tools/redis-child.js";
@@ -51,6 +51,8 @@ export const systemKinds: readonly SystemKind[] = [
   nodeRival("koa-memo", "koa.ts", true),
   nodeRival("fastify", "fastify.ts", false),
   nodeRival("fastify-memo", "fastify.ts", true),
+  goRival("go", false),
+  goRival("go-memo", true),
 ];
 
 /** Exactly what `npm start` runs, settings included, but for free ports, a folder of its own and shared keys. */
@@ -112,6 +114,18 @@ function nodeRival(name: string, file: string, memo: boolean): SystemKind {
   return rival(name, memo, (env, errorFile) =>
     startProgram(process.execPath, ["--import", "tsx", join(root, "bench/rivals", file)], env, errorFile),
   );
+}
+
+function goRival(name: string, memo: boolean): SystemKind {
+  const folder = join(root, "bench/rivals/go");
+  return {
+    ...rival(name, memo, (env, errorFile) => {
+      const program = join(dirname(errorFile), "monolith");
+      execFileSync("go", ["build", "-o", program, "."], { cwd: folder });
+      return startProgram(program, [], { ...env, RECORD_LUA: join(root, "bench/rivals/record.lua") }, errorFile);
+    }),
+    missing: () => (runs("go", "version") ? undefined : "go is not on the PATH"),
+  };
 }
 
 type StartRival = (env: Readonly<Record<string, string>>, errorFile: string) => Promise<Program>;

@@ -2,9 +2,10 @@
 import { arch, cpus, release, totalmem } from "node:os";
 import type { Outcome, Row } from "../measure.js";
 import type { BenchOptions } from "../plan.js";
+import type { BarVerdict } from "./bars.js";
 
 /** `systems` holds the closed loops of first deliveries; the other loads stand beside it. */
-export function resultsOf({ floors, rows }: Outcome, options: BenchOptions) {
+export function resultsOf({ floors, rows }: Outcome, options: BenchOptions, bars: readonly BarVerdict[]) {
   const floor = floors.fsync ?? floors.memory;
   return {
     date: new Date().toISOString(),
@@ -22,6 +23,7 @@ export function resultsOf({ floors, rows }: Outcome, options: BenchOptions) {
     systems: rows.filter(({ scenario, arrival }) => scenario === "first" && arrival === "closed").map(plain),
     openLoops: rows.filter(({ arrival }) => arrival !== "closed").map(plain),
     scenarios: rows.filter(({ scenario }) => scenario !== "first").map(plain),
+    bars: bars.map((each) => ({ ...each, figure: rounded(each.figure) })),
   };
 }
 
