@@ -210,7 +210,7 @@ async function measureFloor(
   const http = await generator.run({
     kind: "load",
     ...{ port, scenario: "first", load: { connections }, ...window },
-    cycles: true,
+    supply: "cycle",
     checksSignatures: false,
     parts: { http: [pid] },
   });

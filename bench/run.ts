@@ -2,11 +2,12 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { SingleBar } from "cli-progress";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { benchKeys, signCorpus } from "./corpus.js";
 import { startGenerator } from "./generator/client.js";
 import type { Scenario } from "./generator/tasks.js";
 import { measure, measuresIn, type Outcome } from "./measure.js";
+import { positive, whole, wholes, words } from "./options.js";
 import { type BenchOptions, notificationsFor } from "./plan.js";
 import { barsOf, barsText } from "./report/bars.js";
 import { plotsOf } from "./report/plots.js";
@@ -15,37 +16,21 @@ import { outcomeText } from "./report/table.js";
 import { type Durability, systemKinds } from "./systems.js";
 
 const names = systemKinds.map(({ name }) => name);
-const list =
-  <T extends string>(known: readonly T[]) =>
-  (value: string): T[] => {
-    const words = value.split(",") as T[];
-    const unknown = words.find((word) => !known.includes(word));
-    if (unknown !== undefined) throw new InvalidArgumentError(`there is no ${unknown}; there is ${known.join(", ")}.`);
-    return words;
-  };
-const positive = (value: string): number => {
-  if (!(Number(value) > 0)) throw new InvalidArgumentError("must be a number above 0");
-  return Number(value);
-};
-const wholes = (value: string): number[] => {
-  if (!/^[1-9]\d{0,3}(?:,[1-9]\d{0,3})*$/.test(value)) throw new InvalidArgumentError("must be whole numbers from 1");
-  return value.split(",").map(Number);
-};
-
 const given = new Command()
   .name("npm run bench --")
   .description("Measures the product and its rivals side by side on this machine.")
   .option("--quick", "fewer systems and loads, in under three minutes", false)
-  .option("--only <systems>", `measure these alone: ${names.join(", ")}`, list(names))
+  .option("--only <systems>", `measure these alone: ${names.join(", ")}`, words(names))
   .option("--connections <numbers>", "connections of the closed loops", wholes)
-  .option("--durability <classes>", "fsync, memory", list<Durability>(["fsync", "memory"]))
+  .option("--durability <classes>", "fsync, memory", words<Durability>(["fsync", "memory"]))
   .option(
     "--scenarios <words>",
     "first, repeat, forged; first is always there",
-    list<Scenario>(["first", "repeat", "forged"]),
+    words<Scenario>(["first", "repeat", "forged"]),
   )
-  .option("--no-open", "leave out the loads of a constant rate")
-  .option("--rounds <number>", "how often everything is measured; the median counts", positive)
+  .option("--open", "also the loads of a constant rate: 300/s, and half of what was measured")
+  .option("--no-open", "leave them out")
+  .option("--rounds <number>", "how often everything is measured; the median counts", whole)
   .option("--seconds <number>", "length of a measure, without its warm-up", positive)
   .option(
     "--out <folder>",
@@ -56,21 +41,21 @@ const given = new Command()
 
 // Whoever asks for a part of it wants no more than that.
 const isPart = given.only !== undefined || given.connections !== undefined;
-const quick = given.quick || isPart;
+const isShort = given.quick || isPart;
 const options: BenchOptions = {
-  systems: given.only ?? (quick ? ["product", "koa", "koa-memo", "fastify", "fastify-memo"] : names),
-  durabilities: given.durability ?? (quick ? ["fsync"] : ["fsync", "memory"]),
-  connections: given.connections ?? (quick ? [1, 64] : [1, 16, 64, 256]),
+  systems: given.only ?? (isShort ? ["product", "koa", "koa-memo", "fastify", "fastify-memo"] : names),
+  durabilities: given.durability ?? (isShort ? ["fsync"] : ["fsync", "memory"]),
+  connections: given.connections ?? (isShort ? [1, 64] : [1, 16, 64, 256]),
   scenarios: given.scenarios ?? (isPart ? ["first"] : ["first", "repeat", "forged"]),
-  openLoops: given.open && !isPart,
-  rounds: Math.ceil(given.rounds ?? (quick ? 1 : 3)),
-  windowMs: (given.seconds ?? (quick ? 2.5 : 3)) * 1000,
-  warmMs: 1000,
+  openLoops: given.open ?? !isPart,
+  rounds: given.rounds ?? (isShort ? 1 : 3),
+  windowMs: (given.seconds ?? 2.5) * 1000,
+  warmMs: 500,
 };
 const dataDir = resolve(".data/bench");
 // The full run's files are committed.
-const out = resolve(given.out ?? (quick ? dataDir : "bench/results"));
-const plots = given.out !== undefined || quick ? out : resolve("docs/performance");
+const out = resolve(given.out ?? (isShort ? dataDir : "bench/results"));
+const plots = given.out !== undefined || isShort ? out : resolve("docs/performance");
 
 const kinds = systemKinds.filter(({ name, missing }) => {
   if (!options.systems.includes(name)) return false;

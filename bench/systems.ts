@@ -34,9 +34,6 @@ export type Place = {
 
 export type SystemKind = {
   readonly name: string;
-  /** Signs each answer, or equal answers once. The product without a memo is measured for comparison alone. */
-  readonly memo: boolean;
-  readonly rival: boolean;
   /** Why it cannot run here; undefined when it can. */
   readonly missing?: () => string | undefined;
   readonly start: (place: Place) => Promise<System>;
@@ -45,8 +42,8 @@ export type SystemKind = {
 const root = fileURLToPath(new URL("../", import.meta.url));
 
 export const systemKinds: readonly SystemKind[] = [
-  product("product", true, {}),
-  product("product-no-memo", false, { SIGNATURE_MEMO_SIZE: "0" }),
+  product("product", {}),
+  product("product-no-memo", { SIGNATURE_MEMO_SIZE: "0" }),
   nodeRival("koa", "koa.ts", false),
   nodeRival("koa-memo", "koa.ts", true),
   nodeRival("fastify", "fastify.ts", false),
@@ -55,40 +52,49 @@ export const systemKinds: readonly SystemKind[] = [
   goRival("go-memo", true),
 ];
 
+function product(name: string, settings: Readonly<Record<string, string>>): SystemKind {
+  return { name, start: (place) => startProduct(place, settings, name) };
+}
+
+/** The product, with the doors behind the public one. */
+export type Product = System & { readonly serviceUrl: string; readonly redisSocket: string };
+
 /** Exactly what `npm start` runs, settings included, but for free ports, a folder of its own and shared keys. */
-function product(name: string, memo: boolean, settings: Readonly<Record<string, string>>): SystemKind {
+export async function startProduct(
+  { folder, keysDir, durability }: Place,
+  settings: Readonly<Record<string, string>> = {},
+  name = "product",
+): Promise<Product> {
+  // The launcher's own Redis keeps everything on disk; for another class it is given one.
+  const redis = durability === "fsync" ? undefined : await startRedis(folder, durability);
+  const launcher = await startProgram(
+    process.execPath,
+    ["--enable-source-maps", join(root, "dist/tools/start.js")],
+    {
+      DATA_DIR: folder,
+      KEYS_DIR: keysDir,
+      DURABILITY: durability,
+      ...(redis && { REDIS_URL: redis.url }),
+      ...{ GATEWAY_PORT: "0", TOKEN_SERVICE_PORT: "0", ADMIN_PORT: "0", TOKEN_SERVICE_ADMIN_PORT: "0" },
+      ...settings,
+    },
+    join(folder, "launcher.log"),
+  ).catch(async (error: unknown) => {
+    await redis?.stop();
+    throw error;
+  });
+  const redisSocket = redis?.socket ?? redisFolder(join(folder, "redis")).socket;
   return {
     name,
-    memo,
-    rival: false,
-    async start({ folder, keysDir, durability }) {
-      // The launcher's own Redis keeps everything on disk; for another class it is given one.
-      const redis = durability === "fsync" ? undefined : await startRedis(folder, durability);
-      const launcher = await startProgram(
-        process.execPath,
-        ["--enable-source-maps", join(root, "dist/tools/start.js")],
-        {
-          DATA_DIR: folder,
-          KEYS_DIR: keysDir,
-          DURABILITY: durability,
-          ...(redis && { REDIS_URL: redis.url }),
-          ...{ GATEWAY_PORT: "0", TOKEN_SERVICE_PORT: "0", ADMIN_PORT: "0", TOKEN_SERVICE_ADMIN_PORT: "0" },
-          ...settings,
-        },
-        join(folder, "launcher.log"),
-      );
-      const socket = redis?.socket ?? redisFolder(join(folder, "redis")).socket;
-      return {
-        name,
-        durability,
-        port: portIn(launcher.ready),
-        parts: () => ({ ...productParts(launcher.pid), ...(redis && { redis: [redis.pid] }) }),
-        empty: () => emptyRedis(socket),
-        async stop() {
-          await launcher.stop();
-          await redis?.stop();
-        },
-      };
+    durability,
+    port: portIn(launcher.ready),
+    serviceUrl: /service (http:\S+)/.exec(launcher.ready)?.[1] ?? "",
+    redisSocket,
+    parts: () => ({ ...productParts(launcher.pid), ...(redis && { redis: [redis.pid] }) }),
+    empty: () => emptyRedis(redisSocket),
+    async stop() {
+      await launcher.stop();
+      await redis?.stop();
     },
   };
 }
@@ -133,8 +139,6 @@ type StartRival = (env: Readonly<Record<string, string>>, errorFile: string) => 
 function rival(name: string, memo: boolean, start: StartRival): SystemKind {
   return {
     name,
-    memo,
-    rival: true,
     async start({ folder, keysDir, durability }) {
       const redis = await startRedis(folder, durability);
       const env = { KEYS_DIR: keysDir, REDIS_SOCKET: redis.socket, MEMO: String(memo), NODE_ENV: "production" };

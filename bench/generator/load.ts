@@ -6,7 +6,6 @@ import { apiPath } from "../corpus.js";
 import { cpuUsOfParts } from "../processes.js";
 import { percentile } from "../statistics.js";
 import { type Answer, answerReader, headersIn } from "./answers.js";
-import type { Beat } from "./metronome.js";
 import type { LoadTask, Measured, Scenario } from "./tasks.js";
 
 /** What an answer to each scenario must hold. */
@@ -211,7 +210,7 @@ async function closedLoop(
         ends = performance.now() + task.windowMs;
       } else if (opened && result === undefined) {
         times.push(now - sentAt);
-        if (now >= ends || times.length === task.limit) shut();
+        if (now >= ends) shut();
       }
       sendOn(connection);
     });
@@ -220,6 +219,9 @@ async function closedLoop(
   await Promise.race([finished, failure.caught]);
   return measuredOf(task, result);
 }
+
+/** What the metronome is told: its first beat on the monotonic clock, the time between two, and a word that ends it at 1. */
+type Beat = { readonly firstNs: bigint; readonly everyNs: bigint; readonly stop: Int32Array };
 
 /** Requests start at a constant rate; a late answer makes those behind it wait, and their wait counts from when they should have started. */
 async function openLoop(
@@ -231,14 +233,14 @@ async function openLoop(
 ): Promise<Measured> {
   const { times, open, close } = window(task);
   const everyMs = 1000 / ratePerS;
-  const startNs = process.hrtime.bigint() + 20_000_000n;
+  const startNs = process.hrtime.bigint() + 100_000_000n;
   // Both clocks are the monotonic one.
   const startMs = performance.now() + Number(startNs - process.hrtime.bigint()) / 1e6;
   const warmUntil = startMs + task.warmMs;
   const ends = warmUntil + task.windowMs;
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const beat: Beat = { firstNs: startNs, everyNs: BigInt(Math.round(everyMs * 1e6)), stop };
-  const metronome = new Worker(new URL("./metronome.ts", import.meta.url), { workerData: beat });
+  const metronome = new Worker(new URL("./metronome.mjs", import.meta.url), { workerData: beat });
   const idle = [...connections];
   const late: number[] = [];
   let due = startMs;
@@ -258,11 +260,12 @@ async function openLoop(
       open();
     }
     for (; due <= now && due < ends; count += 1, due = startMs + count * everyMs) late.push(due);
+    if (now - (late[0] ?? now) > answerLimitMs) failure.set(`it cannot keep up with ${ratePerS.toFixed(0)}/s`);
     while (late.length > 0 && idle.length > 0) {
       const connection = idle.shift();
       const dueAt = late.shift();
       const request = source.next();
-      if (request === undefined) failure.set("there are too few notifications for this rate");
+      if (request === undefined) failure.set("there are too few signed notifications for this rate");
       if (connection === undefined || dueAt === undefined || request === undefined) return;
       underWay += 1;
       connection.send(request, () => {
@@ -292,7 +295,7 @@ async function openLoop(
 
 function measuredOf(task: LoadTask, measured: Measured | undefined): Measured {
   if (measured === undefined || measured.answers === 0) throw new Error("there was no answer within the window");
-  if (task.limit === undefined && measured.seconds * 1000 < task.windowMs / 2)
+  if (measured.seconds * 1000 < task.windowMs / 2)
     throw new Error(`the notifications ran out after ${measured.seconds.toFixed(1)} s: sign more of them`);
   return measured;
 }

@@ -4,6 +4,7 @@ import { createPublicKey } from "node:crypto";
 import { forged, readCorpus, senderOf } from "../corpus.js";
 import { measureScript } from "../floor/script.js";
 import { measureVerify } from "../floor/verify.js";
+import { endlessSource } from "./endless.js";
 import { runLoad } from "./load.js";
 import type { LoadTask, Measured, Setup, Task, TaskAnswer } from "./tasks.js";
 
@@ -22,11 +23,12 @@ async function done(task: Task): Promise<Measured> {
 }
 
 async function load(task: LoadTask): Promise<Measured> {
+  if (task.supply === "endless") return runLoad(task, await endlessSource(sender), sender);
   if (task.scenario === "forged") falsified ??= forged(requests.slice(0, 20_000));
   const all = (task.scenario === "forged" ? falsified : undefined) ?? requests;
   const count = task.scenario === "repeat" ? (sentOn.get(task.port) ?? 0) : all.length;
-  const cycles = task.cycles || task.scenario !== "first";
-  let sent = 0;
+  const cycles = task.supply === "cycle" || task.scenario !== "first";
+  let sent = task.supply === "rest" ? (sentOn.get(task.port) ?? 0) : 0;
   const next = (): Buffer | undefined => (sent < count || cycles ? all[sent++ % count] : undefined);
   try {
     return await runLoad(task, { next }, sender);

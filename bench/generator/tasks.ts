@@ -14,10 +14,12 @@ export type LoadTask = {
   readonly load: Load;
   readonly warmMs: number;
   readonly windowMs: number;
-  /** Send from the start again when the notifications run out, which only a server that keeps nothing may see. */
-  readonly cycles?: boolean;
-  /** Ends after this many answers, where that comes before the window's end. */
-  readonly limit?: number;
+  /**
+   * Where notifications come from: those signed before, each once and from the first on (the default), or from where the last
+   * load on this port ended; the same over and over, which only a server that keeps nothing may see; or new ones signed
+   * meanwhile.
+   */
+  readonly supply?: "once" | "rest" | "cycle" | "endless";
   /** Check the signatures of some answers when the window is over. */
   readonly checksSignatures: boolean;
   /** Whose CPU time counts. */

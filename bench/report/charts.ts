@@ -1,13 +1,16 @@
 // Two kinds of charts: bars in stacked parts, and lines over a scale.
 import { colourOf, element, linearScale, logScale, picture, type Scale, text, tickText } from "./svg.js";
 
+const chartWidth = 760;
+
 export type Bar = { readonly name: string; readonly parts: Readonly<Record<string, number>> };
 
 /** Horizontal bars, one below the other, each in parts that add up; the sum stands behind it. */
 export function stackedBars(title: string, unit: string, bars: readonly Bar[]): string {
   const names = [...new Set(bars.flatMap(({ parts }) => Object.keys(parts)))];
   const total = ({ parts }: Bar): number => Object.values(parts).reduce((sum, value) => sum + value, 0);
-  const [width, left, top, row] = [760, 150, 70, 28];
+  const key = legend(names.map((name, index) => ({ name, colour: colourOf(index) })));
+  const [width, left, top, row] = [chartWidth, 150, key.height + 18, 28];
   const bottom = top + bars.length * row;
   const scale = linearScale(Math.max(...bars.map(total)) * 1.1, left, width - 20);
   const drawn = bars.flatMap((bar, index) => {
@@ -29,7 +32,7 @@ export function stackedBars(title: string, unit: string, bars: readonly Bar[]): 
     ];
   });
   return picture(width, bottom + 50, title, [
-    ...legend(names.map((name, index) => ({ name, colour: colourOf(index) }))),
+    ...key.drawn,
     ...verticals(scale, top, bottom),
     ...drawn,
     text(left, bottom + 38, unit),
@@ -46,7 +49,8 @@ export type Axes = { readonly x: string; readonly y: string; readonly logY?: boo
 
 /** Lines with a mark at each point. */
 export function lineChart(title: string, axes: Axes, lines: readonly Line[]): string {
-  const [width, height, left, right, top] = [760, 420, 60, 740, 90];
+  const key = legend(lines.filter(({ dashed }) => !dashed));
+  const [width, height, left, right, top] = [chartWidth, 420, 60, 740, key.height + 36];
   const bottom = height - 50;
   const points = lines.flatMap((line) => line.points);
   const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
@@ -63,9 +67,8 @@ export function lineChart(title: string, axes: Axes, lines: readonly Line[]): st
       ...(spots.length > 60 ? [] : spots).map(([cx, cy]) => element("circle", { cx, cy, r: 3, fill: line.colour })),
     ];
   });
-  const solid = lines.filter(({ dashed }) => !dashed);
   return picture(width, height, title, [
-    ...legend(solid),
+    ...key.drawn,
     ...verticals(x, top, bottom),
     ...y.ticks.flatMap((tick) => [
       element("line", { x1: left, x2: right, y1: y.at(tick), y2: y.at(tick), stroke: "#ddd" }),
@@ -83,11 +86,17 @@ const verticals = (x: Scale, top: number, bottom: number): string[] =>
     text(x.at(tick), bottom + 18, tickText(tick), { "text-anchor": "middle" }),
   ]);
 
-function legend(entries: readonly { name: string; colour: string }[]): string[] {
-  let x = 16;
-  return entries.flatMap(({ name, colour }) => {
+type Legend = { readonly drawn: readonly string[]; readonly height: number };
+
+/** Entries side by side below the title, in as many rows as they need. */
+function legend(entries: readonly { name: string; colour: string }[]): Legend {
+  let [x, y] = [16, 40];
+  const drawn = entries.flatMap(({ name, colour }) => {
+    const wide = 34 + name.length * 7;
+    if (x + wide > chartWidth) [x, y] = [16, y + 18];
     const at = x;
-    x += 30 + name.length * 7;
-    return [element("rect", { x: at, y: 40, width: 12, height: 12, fill: colour }), text(at + 17, 50, name)];
+    x += wide;
+    return [element("rect", { x: at, y, width: 12, height: 12, fill: colour }), text(at + 17, y + 10, name)];
   });
+  return { drawn, height: y + 12 };
 }

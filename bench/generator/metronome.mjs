@@ -1,15 +1,9 @@
 // A thread that wakes the generator's loop at exact times; timers of Node's own are late by up to 2 ms.
+// Plain JavaScript, because threads of Node 20 do not take the loader that runs the TypeScript around it.
 import { parentPort, workerData } from "node:worker_threads";
 
-export type Beat = {
-  /** Time of the first beat on the monotonic clock, in nanoseconds, and time between two. */
-  readonly firstNs: bigint;
-  readonly everyNs: bigint;
-  /** Set to 1 and notified to end it. */
-  readonly stop: Int32Array;
-};
-
-const { firstNs, everyNs, stop } = workerData as Beat;
+/** A `Beat`, see load.ts. */
+const { firstNs, everyNs, stop } = workerData;
 for (let dueNs = firstNs; Atomics.load(stop, 0) === 0; ) {
   const leftMs = Number(dueNs - process.hrtime.bigint()) / 1e6;
   if (leftMs > 0) Atomics.wait(stop, 0, 0, leftMs);
