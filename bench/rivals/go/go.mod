@@ -1,0 +1,3 @@
+module monolith
+
+go 1.19
