@@ -343,10 +343,14 @@ describe("a channel in the Connect protocol", () => {
   });
 
   it("keeps a connection on which others were answered while one call ran out of time", async () => {
-    const peer = await peerThat((stream) => void stream.resume());
+    let isThere = false;
+    const peer = await peerThat((stream) => {
+      stream.resume();
+      isThere = true;
+    });
     const channel = channelTo(peer.url);
-    const slow = failure(ask(channel, 200));
-    await until("the slow call is there", () => peer.sessions.length === 1);
+    const slow = failure(ask(channel, 400));
+    await until("the slow call is there", () => isThere);
     peer.behave = echo;
     await ask(channel);
     expect((await slow).code).to.equal(Code.DeadlineExceeded);
