@@ -148,6 +148,12 @@ describe("on a Redis Cluster", function () {
     });
   }
 
+  /** A partition that this master does not have. */
+  async function elsewhere(master: number): Promise<number> {
+    const owners = await Promise.all(Array.from({ length: partitions }, (_, each) => cluster.masterOf(each)));
+    return owners.findIndex((each) => each !== master);
+  }
+
   it("records, reads, lists, moves, watches, reveals and erases tokens of every partition", async () => {
     const references = Array.from({ length: partitions }, (_, partition) => referenceIn(partition));
     for (const tokenReferenceId of references)
@@ -201,6 +207,7 @@ describe("on a Redis Cluster", function () {
   it("loses nothing and says no F while partitions move", async () => {
     startLoad();
     const before = settled.length;
+    const cursor = watching.cursor();
     await until("there is something to move", () => settled.length > before + 30);
     for (const partition of [0, 5, 11]) {
       const from = await cluster.masterOf(partition);
@@ -212,6 +219,12 @@ describe("on a Redis Cluster", function () {
     await stopLoad();
     expect(firstTry / (settled.length - before)).to.be.above(0.9);
     await checkSettled(settled);
+    const behind = watch(client, { start: { case: "cursor", value: cursor } });
+    await until("one who goes on from before sees all too", () => {
+      const seen = new Set(behind.events.map(({ tokenReferenceId }) => tokenReferenceId));
+      return settled.every((reference) => seen.has(reference));
+    });
+    await behind.stop();
   });
 
   it("seals everything anew with the newest key", async () => {
@@ -226,10 +239,7 @@ describe("on a Redis Cluster", function () {
   });
 
   it("holds up the tokens of a master that is too weak, and no others", async () => {
-    const good = await cluster.masterOf(0);
-    const weak = Array.from({ length: partitions }, (_, each) => each);
-    let other = -1;
-    for (const partition of weak) if ((await cluster.masterOf(partition)) !== good) other = partition;
+    const other = await elsewhere(await cluster.masterOf(0));
     await cluster.configure(other, "appendfsync", "everysec");
     const record = (partition: number) => recordActivation(client, { tokenReferenceId: referenceIn(partition) });
     await until("it is noticed", async () => {
@@ -251,6 +261,30 @@ describe("on a Redis Cluster", function () {
     );
   });
 
+  it("promises nothing that no replica has, and settles it when one has", async () => {
+    const settle = (partition: number, tokenReferenceId = referenceIn(partition)) =>
+      recordActivation(client, { tokenReferenceId });
+    const reference = referenceIn(0);
+    const other = await elsewhere(await cluster.masterOf(0));
+    const thaw = await cluster.freezeReplicaOf(0);
+    try {
+      expect((await refusalOf(settle(0, reference))).reason).to.equal("STORE_UNAVAILABLE");
+      // It is there, and no replica has it: nor may a repeat be promised.
+      expect((await storedToken(redis, reference))?.version).to.equal(1n);
+      expect((await refusalOf(settle(0, reference))).reason).to.equal("STORE_UNAVAILABLE");
+      await settle(other);
+    } finally {
+      thaw();
+    }
+    await until("the repeat is promised", () =>
+      settle(0, reference).then(
+        () => true,
+        () => false,
+      ),
+    );
+    expect(await eventsInRedis(redis, reference)).to.have.length(1);
+  });
+
   it("loses nothing and says no F when a master is killed, and serves the other partitions meanwhile", async () => {
     const before = settled.length;
     startLoad();
@@ -259,13 +293,7 @@ describe("on a Redis Cluster", function () {
     // What the promoted one takes has no replica yet, so it is not promised.
     const alone = { tokenReferenceId: referenceIn(3) };
     expect((await refusalOf(recordActivation(client, alone))).code).to.equal("Unavailable");
-    const other = Array.from({ length: partitions }, (_, each) => each);
-    const promoted = await cluster.masterOf(3);
-    for (const partition of other)
-      if ((await cluster.masterOf(partition)) !== promoted) {
-        await recordActivation(client, { tokenReferenceId: referenceIn(partition) });
-        break;
-      }
+    await recordActivation(client, { tokenReferenceId: referenceIn(await elsewhere(await cluster.masterOf(3))) });
     await comeBack();
     await until(
       "its tokens are taken again",

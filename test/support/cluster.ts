@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { Redis } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import { slotOf } from "../../services/token-lifecycle/store/cluster.js";
 import { eventsKey, partitions } from "../../services/token-lifecycle/store/keys.js";
 import { connectRedis, type RedisClient, redisAddressOf } from "../../services/token-lifecycle/store/redis.js";
@@ -21,6 +21,8 @@ export type TestCluster = {
   readonly movePartition: (partition: number) => Promise<void>;
   /** Changes a setting of the master that has a partition. */
   readonly configure: (partition: number, name: string, value: string) => Promise<void>;
+  /** Stops the replica of a partition where it stands, so that its master still counts it; gives back what lets it go on. */
+  readonly freezeReplicaOf: (partition: number) => Promise<() => void>;
   /** Kills the master of a partition and waits until its replica serves; gives back what starts the dead one again. */
   readonly killMasterOf: (partition: number) => Promise<() => Promise<void>>;
   readonly stop: () => Promise<void>;
@@ -31,13 +33,13 @@ type Node = { readonly port: number; readonly dir: string; process: ChildProcess
 const masters = 3;
 const slots = 16_384;
 
-export async function startTestCluster(folder: string): Promise<TestCluster> {
+export async function startTestCluster(folder: string, nodeTimeoutMs = 1_500): Promise<TestCluster> {
   const program = redisServerProgram(() => {});
   const launch = (port: number, dir: string): ChildProcess => {
     const options = {
       ...{ port, bind: "127.0.0.1", dir, save: "", logfile: join(dir, "redis.log") },
       ...{ appendonly: "yes", appendfsync: "always", "maxmemory-policy": "noeviction" },
-      ...{ "cluster-enabled": "yes", "cluster-node-timeout": 1_500, "repl-diskless-sync-delay": 0 },
+      ...{ "cluster-enabled": "yes", "cluster-node-timeout": nodeTimeoutMs, "repl-diskless-sync-delay": 0 },
     };
     const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
     return spawn(program, args, { stdio: "ignore" });
@@ -76,11 +78,20 @@ export async function startTestCluster(folder: string): Promise<TestCluster> {
     return node;
   };
   const idOf = async (node: Node): Promise<string> => String(await node.connection.cluster("MYID"));
-  const masterOf = async (partition: number): Promise<number> => {
+  /** The master of a partition, as one node knows it. */
+  const masterAsKnownTo = async (node: Node | undefined, partition: number): Promise<number> => {
     const slot = slotOf(eventsKey(partition));
-    for (const [from, to, [, port] = ["", 0]] of await slotsAt(alive()[0])) if (slot >= from && slot <= to) return port;
+    for (const [from, to, [, port] = ["", 0]] of await slotsAt(node)) if (slot >= from && slot <= to) return port;
     throw new Error(`nobody has slot ${slot}`);
   };
+  const masterOf = (partition: number): Promise<number> => masterAsKnownTo(alive()[0], partition);
+  /** Until then a replica that is promoted may claim what its master no longer had, and take the data with it. */
+  const untilAllKnow = (partition: number, is: (master: number) => boolean): Promise<void> =>
+    until(
+      "all nodes know who has the partition",
+      async () => (await Promise.all(alive().map((node) => masterAsKnownTo(node, partition)))).every(is),
+      20_000,
+    );
 
   return {
     url: `redis+cluster://${nodes.map(({ port }) => `127.0.0.1:${port}`).join(",")}`,
@@ -91,6 +102,8 @@ export async function startTestCluster(folder: string): Promise<TestCluster> {
       redis.on("error", () => {});
       connections.push(redis);
       await until("the connection is ready", () => redis.status === "ready");
+      if (redis instanceof Cluster)
+        await until("its nodes are too", () => redis.nodes("master").every(({ status }) => status === "ready"));
       return redis;
     },
     async movePartition(partition) {
@@ -108,9 +121,16 @@ export async function startTestCluster(folder: string): Promise<TestCluster> {
       }
       for (const node of [target, source, ...alive()])
         await node.connection.cluster("SETSLOT", slot, "NODE", to).catch(() => {});
+      await untilAllKnow(partition, (master) => master === target.port);
     },
     async configure(partition, name, value) {
       await at(await masterOf(partition)).connection.config("SET", name, value);
+    },
+    async freezeReplicaOf(partition) {
+      const info = await at(await masterOf(partition)).connection.info("replication");
+      const replica = at(Number(/slave0:ip=[^,]+,port=(\d+)/.exec(info)?.[1]));
+      replica.process.kill("SIGSTOP");
+      return () => void replica.process.kill("SIGCONT");
     },
     async killMasterOf(partition) {
       const dead = at(await masterOf(partition));
@@ -118,7 +138,7 @@ export async function startTestCluster(folder: string): Promise<TestCluster> {
       dead.process.kill("SIGKILL");
       await ended;
       await until("the connection is gone", () => dead.connection.status !== "ready");
-      await until("its replica has been promoted", async () => (await masterOf(partition)) !== dead.port, 20_000);
+      await untilAllKnow(partition, (master) => master !== dead.port);
       return async () => {
         dead.process = launch(dead.port, dead.dir);
         await until("it is a replica again", async () => isInStep(dead), 20_000);

@@ -3,10 +3,12 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { join } from "node:path";
+import { partitions } from "../../services/token-lifecycle/store/keys.js";
 import type { RedisClient } from "../../services/token-lifecycle/store/redis.js";
 import { type Random, seeded } from "../../tools/random.js";
 import { send, signRequest } from "../../tools/sender.js";
 import { createAuthority, writeTlsFolder } from "../support/certificates.js";
+import { startTestCluster } from "../support/cluster.js";
 import { testSender, writeClient, writeKeyring } from "../support/keys.js";
 import { apiPath, notification } from "../support/notification.js";
 import {
@@ -31,6 +33,8 @@ export type CampaignOptions = {
   readonly workers: number;
   /** `replicated:1` runs three Redis under Sentinel, the others a single one. */
   readonly durability: "fsync" | "everysec" | "memory" | "replicated:1";
+  /** `replicated:1` runs on a Cluster of three masters with a replica each instead. */
+  readonly cluster: boolean;
   /** The hop between gateway and service runs over mutual TLS. */
   readonly tls: boolean;
   /** Told after each fault. */
@@ -40,6 +44,7 @@ export type CampaignOptions = {
 export type CampaignReport = {
   readonly seed: number;
   readonly durability: string;
+  readonly cluster: boolean;
   readonly tls: boolean;
   readonly seconds: number;
   readonly kills: number;
@@ -107,20 +112,65 @@ async function redisUnderSentinel(folder: string): Promise<Topology> {
     redisUrl: set.url,
     admin: set.admin,
     disk: undefined,
-    faults: (service, gateway) => {
-      const kill = (part: TestPart) => async () => {
-        await part.kill();
-        await part.start();
-        return "killed";
-      };
-      return [
-        [8, { name: "kill the master", kills: true, strike: (ms) => set.failOver(ms) }],
-        [1, { name: "kill the service", kills: true, strike: kill(service) }],
-        [1, { name: "kill the gateway", kills: true, strike: kill(gateway) }],
-      ];
-    },
+    faults: (service, gateway) => [
+      [8, { name: "kill the master", kills: true, strike: (ms) => set.failOver(ms) }],
+      [1, { name: "kill the service", kills: true, strike: kill(service) }],
+      [1, { name: "kill the gateway", kills: true, strike: kill(gateway) }],
+    ],
     stop: set.stop,
   };
+}
+
+const kill = (part: TestPart) => async () => {
+  await part.kill();
+  await part.start();
+  return "killed";
+};
+
+/** Three masters with a replica each, of which one node at a time dies, and whose partitions move. */
+async function redisCluster(folder: string): Promise<Topology> {
+  // Long enough for a busy machine: a live node that is taken for dead would be a second fault.
+  const cluster = await startTestCluster(folder, 2_500);
+  let connection: RedisClient | undefined;
+  const admin = async (): Promise<RedisClient> => {
+    if (connection?.status !== "ready") connection = await cluster.connect();
+    return connection;
+  };
+  const anyPartition = (random: Random): number => random.between(0, partitions - 1);
+  async function killMaster(ms: number, random: Random): Promise<string> {
+    const partition = anyPartition(random);
+    const started = Date.now();
+    const comeBack = await cluster.killMasterOf(partition);
+    const tookMs = Date.now() - started;
+    await pause(ms);
+    await comeBack();
+    // It knows the masters as they were.
+    connection?.disconnect();
+    connection = undefined;
+    return `the master of partition ${partition}, its replica promoted in ${tookMs} ms`;
+  }
+  async function move(_ms: number, random: Random): Promise<string> {
+    const partition = anyPartition(random);
+    await cluster.movePartition(partition);
+    return `partition ${partition}`;
+  }
+  return {
+    redisUrl: cluster.url,
+    admin,
+    disk: undefined,
+    faults: (service, gateway) => [
+      [8, { name: "kill a master", kills: true, strike: killMaster }],
+      [4, { name: "move a partition", kills: false, strike: move }],
+      [1, { name: "kill the service", kills: true, strike: kill(service) }],
+      [1, { name: "kill the gateway", kills: true, strike: kill(gateway) }],
+    ],
+    stop: cluster.stop,
+  };
+}
+
+function topologyOf({ cluster, durability }: CampaignOptions, folder: string): Promise<Topology> {
+  if (durability !== "replicated:1") return singleRedis(folder, durability);
+  return cluster ? redisCluster(folder) : redisUnderSentinel(folder);
 }
 
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
@@ -128,10 +178,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   const folder = temporaryFolder();
   writeClient(join(folder.path, "keys"));
   writeKeyring(join(folder.path, "keyring"));
-  const topology =
-    options.durability === "replicated:1"
-      ? await redisUnderSentinel(folder.path)
-      : await singleRedis(folder.path, options.durability);
+  const topology = await topologyOf(options, folder.path);
   const hop = options.tls ? mutualTls(folder.path) : { scheme: "http", service: {}, gateway: {} };
   const common = { DATA_DIR: folder.path, LOG_LEVEL: "warn", DURABILITY_CHECK_MS: "100" };
   const service = await startTestPart(
@@ -224,7 +271,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     }
     running = false;
     await Promise.all(workers);
-    await ledger.check(await topology.admin());
+    await ledger.checkAll(await topology.admin());
     await ledger.checkEvents(await topology.admin());
   } finally {
     running = false;
@@ -240,6 +287,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   return {
     seed: options.seed,
     durability: options.durability,
+    cluster: options.cluster,
     tls: options.tls,
     seconds: Math.round(elapsed()),
     kills,

@@ -32,6 +32,8 @@ export type Ledger = {
   readonly miss: (what: string, reference: string) => void;
   /** Compares the settled entries that were not checked yet with Redis. */
   readonly check: (redis: RedisClient) => Promise<number>;
+  /** The same with all that are settled: what was there once may be lost later. */
+  readonly checkAll: (redis: RedisClient) => Promise<void>;
   /** Compares every event in Redis with every settled entry. */
   readonly checkEvents: (redis: RedisClient) => Promise<void>;
 };
@@ -69,6 +71,11 @@ export function createLedger(folder: string): Ledger {
       miss("Redis holds other content than was answered with SUCCESS", entry.reference);
   }
 
+  async function checkEach(due: readonly Entry[], redis: RedisClient): Promise<void> {
+    for (let i = 0; i < due.length; i += 200)
+      await Promise.all(due.slice(i, i + 200).map((entry) => checkOne(entry, redis)));
+  }
+
   return {
     entries,
     misses,
@@ -94,11 +101,15 @@ export function createLedger(folder: string): Ledger {
     happened: (what) => void happenings.push({ atMs: Date.now() - started, what }),
     async check(redis) {
       const due = pending.splice(0);
-      for (let i = 0; i < due.length; i += 200)
-        await Promise.all(due.slice(i, i + 200).map((entry) => checkOne(entry, redis)));
+      await checkEach(due, redis);
       checked += due.length;
       return checked;
     },
+    checkAll: (redis) =>
+      checkEach(
+        entries.filter(({ done }) => done),
+        redis,
+      ),
     async checkEvents(redis) {
       const counts = new Map<string, number>();
       for (let partition = 0; partition < partitions; partition++) {

@@ -9,7 +9,7 @@ const rows = (counts: Record<string, number>): string[] =>
 export function reportText(report: CampaignReport): string {
   const { misses } = report;
   return [
-    `# Torture: seed ${report.seed}, class ${report.durability}${report.tls ? ", mutual TLS" : ""}`,
+    `# Torture: seed ${report.seed}, class ${report.durability}${report.cluster ? ", Cluster" : ""}${report.tls ? ", mutual TLS" : ""}`,
     "",
     `${report.seconds} s, ${report.kills} kills${report.cutsPower ? ", power cuts included" : ", no power cuts"}.`,
     `${misses.length === 0 ? "No promise was broken." : `**${misses.length} broken promises.**`}`,

@@ -23,11 +23,16 @@ const options = new Command()
       .choices(["fsync", "everysec", "memory", "replicated:1"])
       .default("fsync"),
   )
+  .option("--cluster", "with replicated:1, a Redis Cluster in place of Sentinel", false)
   .option("--tls", "mutual TLS between gateway and service", false)
   .option("--out <folder>", "where the report goes", ".data/torture")
   .parse()
   .opts<Omit<CampaignOptions, "progress"> & { out: string }>();
 
+if (options.cluster && options.durability !== "replicated:1") {
+  process.stderr.write("--cluster goes with --durability replicated:1\n");
+  process.exit(1);
+}
 process.stdout.write(`seed ${options.seed}\n`);
 const bar = new SingleBar({ format: "{bar} {value}/{total} s  {kills} kills  {settled} settled  {misses} misses" });
 bar.start(options.seconds, 0, { kills: 0, settled: 0, misses: 0 });
@@ -37,7 +42,7 @@ const report = await runCampaign({
 });
 bar.stop();
 mkdirSync(options.out, { recursive: true });
-const name = `torture-${report.durability.replace(":", "-")}-${report.seed}`;
+const name = `torture-${report.durability.replace(":", "-")}${report.cluster ? "-cluster" : ""}-${report.seed}`;
 writeFileSync(join(options.out, `${name}.json`), JSON.stringify(report, undefined, 2));
 writeFileSync(join(options.out, `${name}.md`), reportText(report));
 process.stdout.write(`${reportText(report)}\nwritten to ${join(options.out, name)}.md and .json\n`);

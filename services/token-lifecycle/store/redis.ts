@@ -61,8 +61,8 @@ export function redisAddressOf(url: string): RedisAddress {
 export function connectRedis(address: RedisAddress, timeoutMs: number): RedisClient {
   const retry = (attempt: number): number => Math.min(25 * 2 ** Math.min(attempt, 5), 500);
   const limits: Limits = { commandTimeout: timeoutMs, connectTimeout: timeoutMs, maxRetriesPerRequest: 0 };
-  if (address.kind === "cluster")
-    return new Cluster(address.nodes, {
+  if (address.kind === "cluster") {
+    const cluster = new Cluster(address.nodes, {
       redisOptions: { ...limits, ...address.options },
       enableOfflineQueue: false,
       // Or a command whose connection broke would be resent.
@@ -70,6 +70,14 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCli
       slotsRefreshInterval: 1_000,
       clusterRetryStrategy: retry,
     });
+    // At once, and replicas too: a command for a node whose connection is only coming up is refused. Not before the client is
+    // ready, or its own question whether it may be is refused as well.
+    const connectAll = (): void => {
+      if (cluster.status !== "ready") return;
+      for (const node of cluster.nodes()) if (node.status === "wait") node.connect().catch(() => {});
+    };
+    return cluster.on("ready", connectAll).on("+node", () => setImmediate(connectAll));
+  }
   return new Redis({ ...limits, ...address.options, enableOfflineQueue: false, retryStrategy: retry });
 }
 
