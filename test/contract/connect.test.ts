@@ -66,6 +66,16 @@ describe("the port of the token service", () => {
       (error: unknown) => ConnectError.from(error),
     );
 
+  it("ends a watch at its deadline with DEADLINE_EXCEEDED when the service's clock says so first", async () => {
+    const transport = createConnectTransport({ baseUrl: backEnd.service.url, httpVersion: "1.1" });
+    const client = createClient(TokenLifecycleService, transport);
+    // In a header of its own the client does not look at it.
+    const watching = async (): Promise<void> => {
+      for await (const _ of client.watchTokenEvents({}, { headers: { "connect-timeout-ms": "200" } }));
+    };
+    expect((await failure(watching())).code).to.equal(Code.DeadlineExceeded);
+  });
+
   for (const { name, make } of transports)
     describe(`speaks ${name} and`, () => {
       let made: Made;

@@ -21,6 +21,8 @@ export function watchTokenEvents(feed: EventFeed): ServiceImpl<typeof TokenLifec
     } catch (error) {
       throw feedRefusal(error);
     }
+    // The feed ends when the call does; an end for a deadline must not look like one of the story.
+    signal.throwIfAborted();
   };
 }
 
