@@ -9,10 +9,7 @@ import type { Scenario } from "./generator/tasks.js";
 import { measure, measuresIn, type Outcome } from "./measure.js";
 import { positive, whole, wholes, words } from "./options.js";
 import { type BenchOptions, notificationsFor } from "./plan.js";
-import { barsOf, barsText } from "./report/bars.js";
-import { plotsOf } from "./report/plots.js";
-import { resultsOf } from "./report/results.js";
-import { outcomeText } from "./report/table.js";
+import { reportOf } from "./report/results.js";
 import { type Durability, systemKinds } from "./systems.js";
 
 const names = systemKinds.map(({ name }) => name);
@@ -51,8 +48,9 @@ const options: BenchOptions = {
   rounds: given.rounds ?? (isShort ? 1 : 3),
   windowMs: (given.seconds ?? 2.5) * 1000,
   warmMs: 500,
+  warmUpMs: 2_000,
 };
-const dataDir = resolve(".data/bench");
+const dataDir = resolve(process.env.DATA_DIR || ".data", "bench");
 // The full run's files are committed.
 const out = resolve(given.out ?? (isShort ? dataDir : "bench/results"));
 const plots = given.out !== undefined || isShort ? out : resolve("docs/performance");
@@ -80,11 +78,9 @@ try {
 
 /** Prints, and leaves the same in files. */
 function report(outcome: Outcome): void {
-  const verdicts = barsOf(outcome.rows);
-  const text = `${outcomeText(outcome)}\n${barsText(verdicts)}\n`;
-  const json = `${JSON.stringify(resultsOf(outcome, options, verdicts), undefined, 2)}\n`;
+  const { json, text, pictures } = reportOf(outcome, options);
   const files = { [join(out, "latest.json")]: json, [join(out, "latest.md")]: text };
-  for (const [name, svg] of Object.entries(plotsOf(outcome))) files[join(plots, name)] = svg;
+  for (const [name, svg] of Object.entries(pictures)) files[join(plots, name)] = svg;
   for (const [file, content] of Object.entries(files)) {
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, content);

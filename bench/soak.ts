@@ -27,7 +27,7 @@ const options = new Command()
   .opts();
 
 const seconds: number = options.notifications ? options.notifications / options.rate : options.minutes * 60;
-const dataDir = resolve(".data/bench");
+const dataDir = resolve(process.env.DATA_DIR || ".data", "bench");
 const folder = join(dataDir, `soak-${process.pid}`);
 const bar = new SingleBar({ format: "{bar} {value}/{total} s  {memory}  {eta_formatted} left" });
 mkdirSync(folder, { recursive: true });

@@ -43,7 +43,7 @@ type SizeRow = {
 const warmMs = 1_000;
 /** Of tokens and customers, when their sizes are looked at. */
 const sampled = 1_000;
-const dataDir = resolve(".data/bench");
+const dataDir = resolve(process.env.DATA_DIR || ".data", "bench");
 const folder = join(dataDir, `store-${process.pid}`);
 const bar = new SingleBar({ format: "{bar} {value}/{total} tokens  {what}  {eta_formatted} left", etaBuffer: 200 });
 mkdirSync(folder, { recursive: true });

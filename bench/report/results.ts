@@ -1,11 +1,23 @@
-// What a run leaves for programs: latest.json.
+// What a run leaves: latest.json for programs, the same as text and pictures for people.
 import { arch, cpus, release, totalmem } from "node:os";
 import type { Outcome, Row } from "../measure.js";
 import type { BenchOptions } from "../plan.js";
-import type { BarVerdict } from "./bars.js";
+import { type BarVerdict, barsOf, barsText } from "./bars.js";
+import { plotsOf } from "./plots.js";
+import { outcomeText } from "./table.js";
+
+/** What a run leaves: the figures for programs, the tables and verdicts for people, and the pictures. */
+export function reportOf(outcome: Outcome, options: BenchOptions) {
+  const bars = barsOf(outcome.rows);
+  return {
+    json: `${JSON.stringify(resultsOf(outcome, options, bars), undefined, 2)}\n`,
+    text: `${[outcomeText(outcome), barsText(bars)].filter((part) => part !== "").join("\n")}\n`,
+    pictures: plotsOf(outcome),
+  };
+}
 
 /** `systems` holds the closed loops of first deliveries; the other loads stand beside it. */
-export function resultsOf({ floors, rows }: Outcome, options: BenchOptions, bars: readonly BarVerdict[]) {
+function resultsOf({ floors, rows }: Outcome, options: BenchOptions, bars: readonly BarVerdict[]) {
   const floor = floors.fsync ?? floors.memory;
   return {
     date: new Date().toISOString(),
@@ -26,8 +38,6 @@ export function resultsOf({ floors, rows }: Outcome, options: BenchOptions, bars
     bars: bars.map((each) => ({ ...each, figure: rounded(each.figure) })),
   };
 }
-
-export type Results = ReturnType<typeof resultsOf>;
 
 const rounded = (value: number): number => Number(value.toFixed(3));
 
