@@ -87,10 +87,8 @@ export type ReadBody = () => Promise<Buffer>;
 /** Answers every request; never throws. */
 export async function answerTo(head: RequestHead, readBody: ReadBody, deps: PipelineDeps): Promise<SignedAnswer> {
   const beganAt = performance.now();
-  const journey: Journey = {
-    ...{ deliveryId: deps.newDeliveryId(), startedMs: deps.nowMs() },
-    ...{ beganAt, stages: [], endedAt: beganAt },
-  };
+  const deliveryId = deps.newDeliveryId();
+  const journey: Journey = { deliveryId, startedMs: deps.nowMs(), beganAt, stages: [], endedAt: beganAt };
   const answer = await answerOf(head, readBody, journey, deps);
   const isAuthentic = journey.clientId !== undefined;
   const clients = deps.clients();

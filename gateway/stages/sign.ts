@@ -26,13 +26,15 @@ export async function sign(
   // An answer to HEAD has no body, and what is signed is what is sent.
   const body = head.method === "HEAD" ? "" : JSON.stringify({ result: answer.result, ...answer.members });
   const time = wholeSecond(nowMs);
-  const plain = { "Content-Type": "application/json; charset=UTF-8", "Response-Time": time };
+  const plain = { "Content-Type": contentType, "Response-Time": time };
   if (by === undefined) return { body, headers: plain };
   const text = textToSign({ method: head.method, path: head.path, clientId: by.clientId, time, body });
   const signature = await signer.sign(text, by, isAuthentic);
-  const headers = { ...plain, "Client-Id": by.clientId };
-  return { body, headers: signature === undefined ? headers : { ...headers, Signature: signature } };
+  const headers = { "Content-Type": contentType, "Response-Time": time, "Client-Id": by.clientId };
+  return { body, headers: signature === undefined ? headers : Object.assign(headers, { Signature: signature }) };
 }
+
+const contentType = "application/json; charset=UTF-8";
 
 export type SignerLimits = {
   /** Signatures kept; older ones go first. All of them are stale after a second. 0 signs every answer anew. */
