@@ -14,9 +14,6 @@ export type Part = keyof typeof parts;
 /** The compiled product, whether this file runs compiled or not. */
 const root = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../dist/" : "../", import.meta.url));
 
-/** Messages and buffers live for some milliseconds: with more room for the young they are not copied, a tenth of the service's time. */
-const nodeOptions = ["--enable-source-maps", "--max-semi-space-size=32"];
-
 /** A part that is up, and the "host:port" of each of its doors by name. */
 export type RunningPart = Child & { readonly ready: Readonly<Record<string, string>> };
 
@@ -24,7 +21,7 @@ export type RunningPart = Child & { readonly ready: Readonly<Record<string, stri
 export function startPart(part: Part, env: NodeJS.ProcessEnv, logFile: string): Promise<RunningPart> {
   const log = openSync(logFile, "a");
   // Ctrl-C reaches the whole process group; the parts stop when they are told, in order.
-  const child: ChildProcess = spawn(process.execPath, [...nodeOptions, root + parts[part].main], {
+  const child: ChildProcess = spawn(process.execPath, ["--enable-source-maps", root + parts[part].main], {
     env,
     detached: true,
     stdio: ["ignore", log, log, "ipc"],
