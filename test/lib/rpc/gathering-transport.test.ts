@@ -309,7 +309,7 @@ describe("a transport that gathers calls", () => {
   it("does not ask for a call again that is late when its batch fails", async () => {
     const { calls, channel } = channelOf();
     const transport = over(channel);
-    const [late, other] = [failure(send(transport, 60)), send(transport, 5_000)];
+    const [late, other] = [failure(send(transport, 400)), send(transport, 5_000)];
     await late;
     calls[0]?.fail(new ConnectError("too large", Code.ResourceExhausted));
     await arrived(calls, 2);
