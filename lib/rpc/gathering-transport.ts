@@ -27,6 +27,8 @@ const ofTheBatch: ReadonlySet<Code> = new Set([Code.InvalidArgument, Code.Resour
 type Waiting = {
   readonly request: Message;
   readonly endMs: number;
+  /** True once its caller was told that it is late; by the clock alone that may seem to be yet to come. */
+  readonly isLate: () => boolean;
   readonly settle: (result: BatchResult) => void;
 };
 
@@ -82,7 +84,7 @@ export function gatheringTransport(
     async function sendAll(given: readonly Waiting[]): Promise<void> {
       const now = performance.now();
       // Whoever is late has been told so.
-      const items = given.filter(({ endMs }) => endMs > now);
+      const items = given.filter(({ endMs, isLate }) => endMs > now && !isLate());
       const [first, second] = items;
       if (first === undefined) return;
       const timeouts = items.map(({ endMs }) => Math.max(1, Math.floor(endMs - now)));
@@ -121,11 +123,15 @@ export function gatheringTransport(
 
     return (request: Message, timeoutMs: number): Promise<Message> =>
       new Promise((resolve, reject) => {
-        const late = (): void => reject(new ConnectError(`no answer within ${timeoutMs} ms`, Code.DeadlineExceeded));
-        const timer = setTimeout(late, timeoutMs);
+        let isLate = false;
+        const timer = setTimeout(() => {
+          isLate = true;
+          reject(new ConnectError(`no answer within ${timeoutMs} ms`, Code.DeadlineExceeded));
+        }, timeoutMs);
         waiting.push({
           request,
           endMs: performance.now() + timeoutMs,
+          isLate: () => isLate,
           settle(result) {
             clearTimeout(timer);
             if (result instanceof ConnectError) reject(result);
