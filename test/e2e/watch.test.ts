@@ -104,6 +104,28 @@ describe("WatchTokenEvents", () => {
     for (let partition = 0; partition < partitions; partition++) await redis.xtrim(eventsKey(partition), "MAXLEN", 0);
   };
 
+  it("costs Redis nothing while nobody watches, and misses nothing when somebody does", async () => {
+    const reads = async (): Promise<number> =>
+      Number(/cmdstat_xread:calls=(\d+)/.exec(await redis.info("commandstats"))?.[1] ?? 0);
+    // A read that waits is over when it has brought the event that it waits for.
+    const resting = async (): Promise<boolean> => {
+      const before = await reads();
+      await activate();
+      await activate();
+      return (await reads()) === before;
+    };
+    await until("nobody reads events", resting);
+    const watched = await begun();
+    const expected = await activateMany(20);
+    await brings(watched, 20);
+    expect(idsOf(watched.events)).to.have.members(expected);
+    await watched.stop();
+    await until("nobody reads events again", resting);
+    const again = await begun({ start: { case: "cursor", value: watched.messages.at(-1)?.cursor ?? "" } });
+    const reference = await activate();
+    await until("it comes", () => idsOf(again.events).includes(`${reference} 1`));
+  });
+
   describe("starts", () => {
     it("from now when nothing is said", async () => {
       await activate();

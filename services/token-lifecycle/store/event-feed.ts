@@ -108,15 +108,38 @@ export function createEventFeed(heads: readonly EventHead[], reader: RedisClient
     for (const wake of [...waiting]) wake();
   };
 
+  // Heads that nobody needs now. Following costs a read and a decoding for every event, and memory for the latest ones.
+  const resting = new Set<() => void>();
+  const rest = (): Promise<void> => new Promise((resolve) => resting.add(resolve));
+  const wakeHeads = (): void => {
+    for (const wake of resting) wake();
+    resting.clear();
+  };
+
+  function forgetAll(partition: number): void {
+    recent[partition] = [];
+    reached[partition] = zero;
+    coveredFrom[partition] = undefined;
+  }
+
   async function follow(head: EventHead): Promise<void> {
     while (!stopped) {
+      if (watcherCount === 0) {
+        head.partitions.forEach(forgetAll);
+        await rest();
+        continue;
+      }
       try {
+        let isNew = false;
         for (const partition of head.partitions)
           if (coveredFrom[partition] === undefined) {
             const last = await head.ask((redis) => lastPosition(redis, partition));
             coveredFrom[partition] = last;
             reached[partition] = last;
+            isNew = true;
           }
+        // A watcher may have gone to sleep before this place.
+        if (isNew) wakeAll();
         await readHead(head);
       } catch {
         await pause(100);
@@ -196,6 +219,7 @@ export function createEventFeed(heads: readonly EventHead[], reader: RedisClient
           )
         : error;
     watcherCount += 1;
+    wakeHeads();
     // Begins with a sign of life, unless there is an event: a break before the first event must not cost the cursor.
     let quietSince = 0;
     try {
@@ -277,6 +301,7 @@ export function createEventFeed(heads: readonly EventHead[], reader: RedisClient
     stop() {
       stopped = true;
       wakeAll();
+      wakeHeads();
     },
   };
 }
