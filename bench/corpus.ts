@@ -45,18 +45,23 @@ export function bodyOf(index: number, run: string): Buffer {
         expiryMonth: "10",
         expiryYear: "28",
         sequenceNumber: "01",
-        tokenUniqueReference: `DM4MMC1US000000${index.toString(16).padStart(33, "0")}`,
-        paymentAccountReference: `500181${index.toString().padStart(23, "0")}`,
-        productCategory: "CREDIT",
-        tokenStatus: "ACTIVE",
-        issuerName: "Example Bank of Somewhere",
-        cardArtReference: "https://assets.example.com/card-art/3789637f32b5411a9ed7f1b8e5a20e91",
-        termsAndConditionsReference: "https://assets.example.com/terms/3789637f32b5411a9ed7f1b8e5a20e91",
-        supportsAuthentication: "true",
+        ...undeclaredMembers(index),
       },
     }),
   );
 }
+
+/** Members of tokenData that no schema declares, as a card network might send them. */
+export const undeclaredMembers = (index: number) => ({
+  tokenUniqueReference: `DM4MMC1US000000${index.toString(16).padStart(33, "0")}`,
+  paymentAccountReference: `500181${index.toString().padStart(23, "0")}`,
+  productCategory: "CREDIT",
+  tokenStatus: "ACTIVE",
+  issuerName: "the issuer of this token.",
+  cardArtReference: "https://assets.example.com/card-art/3789637f32b5411a9ed7f1b8e5a20e91",
+  termsAndConditionsReference: "https://assets.example.com/terms/3789637f32b5411a9ed7f1b8e5a20e91",
+  supportsAuthentication: "true",
+});
 
 /** The bytes of one whole request with keep-alive. */
 export async function requestOf(sender: Sender, body: Buffer, nowMs?: number): Promise<Buffer> {

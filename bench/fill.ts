@@ -5,6 +5,7 @@ import { createClient } from "@connectrpc/connect";
 import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { AccountSource } from "../proto/gen/mpp/token/v1/token_activation_pb.js";
 import { TokenLifecycleService } from "../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
+import { undeclaredMembers } from "./corpus.js";
 
 /** Items of a batch, and batches under way at once. */
 const [batchSize, atOnce] = [128, 6];
@@ -65,16 +66,7 @@ function requestOf(index: number, clientId: string) {
         expiryMonth: "10",
         expiryYear: "28",
         sequenceNumber: "01",
-        unknownMembers: {
-          tokenUniqueReference: `DM4MMC1US000000${index.toString(16).padStart(33, "0")}`,
-          paymentAccountReference: `500181${index.toString().padStart(23, "0")}`,
-          productCategory: "CREDIT",
-          tokenStatus: "ACTIVE",
-          issuerName: "Example Bank of Somewhere",
-          cardArtReference: "https://assets.example.com/card-art/3789637f32b5411a9ed7f1b8e5a20e91",
-          termsAndConditionsReference: "https://assets.example.com/terms/3789637f32b5411a9ed7f1b8e5a20e91",
-          supportsAuthentication: "true",
-        },
+        unknownMembers: undeclaredMembers(index),
       },
     },
     delivery: {

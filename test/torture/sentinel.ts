@@ -1,13 +1,13 @@
 // Three Redis and three Sentinels on loopback, of which one Redis at a time may die.
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { connectRedis, type RedisClient, redisAddressOf } from "../../services/token-lifecycle/store/redis.js";
 import { redisServerProgram } from "../../tools/redis-child.js";
 import { endOf, stopChild } from "../../tools/supervise.js";
 import { until } from "../support/processes.js";
+import { freePort } from "../support/programs.js";
 
 export type SentinelSet = {
   readonly url: string;
@@ -19,15 +19,6 @@ export type SentinelSet = {
 };
 
 const masterName = "tokens";
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 type Node = { readonly port: number; readonly dir: string; process: ChildProcess };
 
