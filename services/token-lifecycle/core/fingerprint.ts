@@ -31,7 +31,8 @@ export type FingerprintKeys = { readonly version: number; readonly macKey: KeyOb
 /** One MAC of 8 bytes for each text, in their order; zeros for an absent one. */
 type Macs = (texts: readonly (string | undefined)[], keys: FingerprintKeys) => Buffer;
 
-// Frozen: a stored fingerprint is compared under the version it was made with. A new field or MAC goes into a new version.
+// Frozen: a stored fingerprint is compared under the version it was made with. A new field or MAC goes into a new version, with a list of
+// its own: these two share theirs.
 // Unknown members are left out on purpose: what we do not know must not turn a repeat into a conflict.
 const versions: Readonly<Record<number, { readonly fields: readonly Field[]; readonly macs: Macs }>> = {
   1: { fields, macs: hmacs },
