@@ -35,7 +35,7 @@ const mayImport: Record<string, { files: string[]; packages: string[] | "any" }>
     packages: "any",
   },
   "gateway/alipayplus/": {
-    files: ["gateway/alipayplus/", "proto/gen/", "lib/program.ts", "lib/rpc/batch.ts"],
+    files: ["gateway/alipayplus/", "proto/gen/", "lib/program.ts", "lib/protobuf/empty.ts", "lib/rpc/batch.ts"],
     packages: ["node:crypto", "@bufbuild/protobuf", "@connectrpc/connect"],
   },
   "services/token-lifecycle/": { files: ["services/token-lifecycle/", "lib/", "proto/gen/"], packages: "any" },

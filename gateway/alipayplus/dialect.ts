@@ -1,6 +1,5 @@
 // The dialect: JSON in which every scalar is a string, decoded and encoded as the proto schema says. No API is named here.
 import {
-  create,
   type DescEnum,
   type DescField,
   type DescMessage,
@@ -11,6 +10,7 @@ import {
 } from "@bufbuild/protobuf";
 import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
 import { StructSchema, type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import { emptyOf } from "../../lib/protobuf/empty.js";
 import { unknown_members } from "../../proto/gen/alipayplus/dialect/v1/dialect_pb.js";
 import type { Json } from "./json.js";
 import { instantOf, instantText } from "./time.js";
@@ -72,11 +72,12 @@ function messageDecode(desc: DescMessage, met: Met<Decode>): Decode {
   if (known) return known;
   const fields = new Map<string, (slots: Slots, value: Json, at: string, notes: Notes) => void>();
   const scalars = new Set<string>();
+  const empty = emptyOf(desc);
   let keep: DescField | undefined;
   const decode: Decode = (json, at, notes) => {
     if (typeof json !== "object" || json === null || Array.isArray(json))
       throw new DialectError(at || "the body", "must be a JSON object");
-    const message = create(desc) as Message & Slots;
+    const message = empty() as Message & Slots;
     let unknown: { [name: string]: Json } | undefined;
     for (const name of Object.keys(json)) {
       const value = json[name] as Json;

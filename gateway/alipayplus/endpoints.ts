@@ -1,6 +1,5 @@
 // The public APIs: routes read from the proto options of the services, and checked at start.
 import {
-  create,
   type DescField,
   type DescMessage,
   type DescMethod,
@@ -9,11 +8,11 @@ import {
   getOption,
   hasOption,
   type Message,
-  type MessageInitShape,
 } from "@bufbuild/protobuf";
 import { StartError } from "../../lib/program.js";
+import { emptyOf } from "../../lib/protobuf/empty.js";
 import { type Batch, batchOf } from "../../lib/rpc/batch.js";
-import { DeliverySchema, endpoint } from "../../proto/gen/alipayplus/dialect/v1/dialect_pb.js";
+import { type Delivery, DeliverySchema, endpoint } from "../../proto/gen/alipayplus/dialect/v1/dialect_pb.js";
 import { type Decoder, decoderOf, type Encoder, encoderOf } from "./dialect.js";
 import { parseJson } from "./json.js";
 
@@ -25,7 +24,7 @@ export type Endpoint = {
   readonly batch?: Batch;
   readonly decodeBody: Decoder;
   /** The request of the rpc, from the decoded body and the delivery. */
-  readonly requestOf: (body: Message, delivery: MessageInitShape<typeof DeliverySchema>) => Message;
+  readonly requestOf: (body: Message, delivery: Partial<Delivery>) => Message;
   /** The members beside `result`, from the response of the rpc. */
   readonly encodeResponse: Encoder;
   /** The JSON field of a field path in the request; undefined for what the gateway filled itself. */
@@ -82,15 +81,16 @@ function endpointOf(method: DescMethod): Endpoint {
   const batched = batch === "" ? {} : { batch: batchNamed(batch, method, wrong) };
   try {
     const encodeResponse = responseField && encoderOf(responseField.message);
+    const [emptyRequest, emptyDelivery] = [emptyOf(method.input), emptyOf(DeliverySchema)];
     return {
       api,
       method,
       ...batched,
       decodeBody: decoderOf(bodyField.message),
       requestOf: (message, delivery) =>
-        Object.assign(create(method.input), {
+        Object.assign(emptyRequest(), {
           [bodyField.localName]: message,
-          [deliveryField.localName]: create(DeliverySchema, delivery),
+          [deliveryField.localName]: Object.assign(emptyDelivery(), delivery),
         }),
       encodeResponse(response) {
         const value = responseField && (response as Message & Record<string, unknown>)[responseField.localName];

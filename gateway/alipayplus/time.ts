@@ -1,6 +1,5 @@
 // Times as Alipay+ writes them: strict RFC 3339 in bodies, more forms in headers.
-import { create } from "@bufbuild/protobuf";
-import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 const rfc3339 = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:Z|([+-])(\d{2}):(\d{2}))$/;
 
@@ -24,7 +23,11 @@ export function instantOf(text: string): Timestamp | undefined {
   const offsetMinutes = (part(9) * 60 + part(10)) * (match[8] === "-" ? -1 : 1);
   const seconds = date.getTime() / 1000 + hour * 3600 + minute * 60 + second - offsetMinutes * 60;
   if (seconds < firstSecond || seconds > lastSecond) return undefined;
-  return create(TimestampSchema, { seconds: BigInt(seconds), nanos: Number((match[7] ?? "").padEnd(9, "0")) });
+  return {
+    $typeName: "google.protobuf.Timestamp",
+    seconds: BigInt(seconds),
+    nanos: Number((match[7] ?? "").padEnd(9, "0")),
+  };
 }
 
 /** Milliseconds since 1970 of a Request-Time: RFC 3339, also with `+0800` for `+08:00`, or epoch milliseconds. */

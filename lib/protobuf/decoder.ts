@@ -2,7 +2,6 @@
 // encoders write them; on anything else (unknown fields, a field twice, damage) fromBinary() decides what it is.
 import { isUtf8 } from "node:buffer";
 import {
-  create,
   type DescField,
   type DescMessage,
   fromBinary,
@@ -11,6 +10,7 @@ import {
   ScalarType,
 } from "@bufbuild/protobuf";
 import { Edition, StructSchema } from "@bufbuild/protobuf/wkt";
+import { emptyOf } from "./empty.js";
 
 /** A message, the same as fromBinary() gives. Fields of bytes are views of `bytes`. Throws as fromBinary() does. */
 export type Decode<Desc extends DescMessage> = (bytes: Uint8Array) => MessageShape<Desc>;
@@ -146,9 +146,10 @@ function messageReader(desc: DescMessage, met: Readers): Read {
   if (known) return known;
   if (desc.file.edition !== Edition.EDITION_PROTO3) throw unusual;
   const puts = new Map<number, Put>();
+  const empty = emptyOf(desc);
   const read: Read = (end, depth) => {
     if (depth > depthLimit) throw unusual;
-    const message = create(desc);
+    const message = empty();
     while (at < end) {
       const put = puts.get(readNumber());
       if (put === undefined) throw unusual;

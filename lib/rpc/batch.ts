@@ -1,14 +1,8 @@
 // What makes an rpc the batch of another: the names of its fields, checked once. See Endpoint.batch in dialect.proto.
-import {
-  create,
-  type DescMessage,
-  type DescMethod,
-  type DescMethodUnary,
-  type Message,
-  ScalarType,
-} from "@bufbuild/protobuf";
+import { type DescMessage, type DescMethod, type DescMethodUnary, type Message, ScalarType } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Status, StatusSchema } from "../../proto/gen/google/rpc/status_pb.js";
+import { emptyOf } from "../protobuf/empty.js";
 
 export type BatchItem = { readonly request: Message; readonly timeoutMs: number };
 
@@ -39,11 +33,12 @@ export function batchOf(single: DescMethodUnary, name: string): Batch {
     throw new Error(`${result.name} has no response of type ${single.output.name} and error of type google.rpc.Status`);
   if (oneof === undefined || error.oneof !== oneof)
     throw new Error(`${result.name} has no oneof of response and error`);
+  const [emptyRequest, emptyItem] = [emptyOf(method.input), emptyOf(item)];
   return {
     method,
     requestOf: (items) =>
-      Object.assign(create(method.input), {
-        items: items.map((each) => Object.assign(create(item), each)),
+      Object.assign(emptyRequest(), {
+        items: items.map((each) => Object.assign(emptyItem(), each)),
       }),
     resultsOf(message, count) {
       const { results } = message as Message & { results: Record<string, Chosen>[] };

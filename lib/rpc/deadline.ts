@@ -38,6 +38,15 @@ export function withinMs<T>(ms: number, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const late = (): void => reject(new ConnectError(`no result within ${ms} ms`, Code.DeadlineExceeded));
     const timer = setTimeout(late, Math.min(ms, longestTimerMs));
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
+    work.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
 }

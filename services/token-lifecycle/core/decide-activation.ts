@@ -9,7 +9,13 @@ import {
 } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
 import { ErrorReason } from "../../../proto/gen/mpp/token/v1/error_reason_pb.js";
 import type { TokenActivation, TokenData } from "../../../proto/gen/mpp/token/v1/token_activation_pb.js";
-import { Outcome, TokenEventSchema, TokenEventType, TokenState } from "../../../proto/gen/mpp/token/v1/token_pb.js";
+import {
+  Outcome,
+  Suspender,
+  type TokenEvent,
+  TokenEventType,
+  TokenState,
+} from "../../../proto/gen/mpp/token/v1/token_pb.js";
 import { differingFields } from "./fingerprint.js";
 import { type Current, compareInstants, type Decision, keepHistory, orderingTime, sameInstant } from "./token.js";
 
@@ -58,7 +64,10 @@ export function decideActivation(current: Current, command: RecordActivation): D
   // A tombstone has no contents left to compare.
   if (current?.eraseTime && recorded) return { kind: "repeat", token: current };
   if (current && recorded) {
-    const fields = differingFields(recorded, command.fingerprintLike(recorded));
+    const { fingerprint } = command;
+    const isAlike =
+      recorded.fieldsVersion === fingerprint.fieldsVersion && recorded.keyVersion === fingerprint.keyVersion;
+    const fields = differingFields(recorded, isAlike ? fingerprint : command.fingerprintLike(recorded));
     return fields.length === 0
       ? { kind: "repeat", token: current }
       : { kind: "refuse", reason: ErrorReason.ACTIVATION_CONFLICT, fields, token: current };
@@ -96,7 +105,8 @@ export function decideActivation(current: Current, command: RecordActivation): D
   }
   keepActivation(next, next.eraseTime ? withoutMacs(command.fingerprint) : command.fingerprint);
 
-  const event = create(TokenEventSchema, {
+  const event: TokenEvent = {
+    $typeName: "mpp.token.v1.TokenEvent",
     tokenReferenceId: next.tokenReferenceId,
     version: next.version,
     type: TokenEventType.ACTIVATED,
@@ -108,8 +118,11 @@ export function decideActivation(current: Current, command: RecordActivation): D
     clientId,
     deliveryId: command.deliveryId,
     traceparent: command.traceparent ?? "",
+    suspender: Suspender.UNSPECIFIED,
+    reason: "",
+    actor: "",
     ...(next.activation?.customerId !== undefined && { customerId: next.activation.customerId }),
-  });
+  };
   keepHistory(next, event);
   return { kind: "change", next, event };
 }

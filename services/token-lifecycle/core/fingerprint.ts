@@ -1,11 +1,7 @@
 // Recognises a repeat of an activation, and names the fields in which another content differs, without keeping content.
 import { createCipheriv, createHmac, hash, type KeyObject } from "node:crypto";
-import { create } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import {
-  type ActivationFingerprint,
-  ActivationFingerprintSchema,
-} from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
+import type { ActivationFingerprint } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
 import type { TokenActivation } from "../../../proto/gen/mpp/token/v1/token_activation_pb.js";
 
 type Field = readonly [jsonName: string, read: (activation: TokenActivation) => string | undefined];
@@ -62,7 +58,7 @@ function encryptedDigests(texts: readonly (string | undefined)[], { blockKey }: 
   const blockBytes = 16;
   const blocks = Buffer.alloc(texts.length * blockBytes);
   for (const [index, text] of texts.entries())
-    if (text !== undefined) blocks.write(hash("sha256", text, "hex"), index * blockBytes, blockBytes, "hex");
+    if (text !== undefined) blocks.write(hash("sha256", text, "binary"), index * blockBytes, blockBytes, "latin1");
   // Each block alone, as a PRF; equal blocks can only come of equal texts, and the texts name token and field.
   const cipher = createCipheriv("aes-256-ecb", blockKey, null).setAutoPadding(false);
   const encrypted = cipher.update(blocks);
@@ -83,12 +79,13 @@ export function fingerprintOf(
     // The reference keeps equal values of two tokens from showing as equal.
     return value === undefined ? undefined : `${activation.tokenReferenceId}\0${name}\0${value}`;
   });
-  return create(ActivationFingerprintSchema, {
+  return {
+    $typeName: "mpp.token.store.v1.ActivationFingerprint",
     ...(activation.tokenActivatedTime && { tokenActivatedTime: activation.tokenActivatedTime }),
     fieldsVersion: under.fieldsVersion,
     keyVersion: under.keys.version,
     macs: macs(texts, under.keys),
-  });
+  };
 }
 
 /** Names of the fields in which two fingerprints of the same list and key differ; empty for a repeat. */

@@ -1,6 +1,5 @@
 // The token as the machine sees it: its stored value, what can be decided about it, and instants that can be compared.
-import { create } from "@bufbuild/protobuf";
-import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { StoredToken } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
 import type { ErrorReason } from "../../../proto/gen/mpp/token/v1/error_reason_pb.js";
 import type { TokenEvent, TokenState } from "../../../proto/gen/mpp/token/v1/token_pb.js";
@@ -31,9 +30,8 @@ export const historyLimit = 32;
 
 /** Appends the event to the token's history, without what the token says anyway or what only a trace needs. */
 export function keepHistory(token: StoredToken, event: TokenEvent): void {
-  const entry = { ...event, tokenReferenceId: "", traceparent: "" };
-  delete entry.customerId;
-  token.history.push(entry);
+  const { customerId: _, ...entry } = event;
+  token.history.push({ ...entry, tokenReferenceId: "", traceparent: "" });
   token.history.splice(0, token.history.length - historyLimit);
 }
 
@@ -48,6 +46,6 @@ export const sameInstant = (a: Timestamp | undefined, b: Timestamp | undefined):
 
 /** The event time that orders: a sender's clock far ahead must not freeze a token against later news. */
 export function orderingTime(eventTime: Timestamp, now: Timestamp, toleranceS: number): Timestamp {
-  const latest = create(TimestampSchema, { seconds: now.seconds + BigInt(toleranceS), nanos: now.nanos });
+  const latest = { ...now, seconds: now.seconds + BigInt(toleranceS) };
   return compareInstants(eventTime, latest) > 0 ? latest : eventTime;
 }

@@ -11,7 +11,6 @@ import {
   type RecordActivationRequest,
   RecordActivationRequestSchema,
   type RecordActivationResponse,
-  RecordActivationResponseSchema,
   type TokenLifecycleService,
 } from "../../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
 import { Outcome, OutcomeSchema } from "../../../proto/gen/mpp/token/v1/token_pb.js";
@@ -91,7 +90,8 @@ function recording(deps: ServiceDeps) {
       if (decision.kind === "refuse") throw activationRefusal(decision);
       const token = decision.kind === "change" ? decision.next : decision.token;
       const outcome = decision.kind === "change" ? decision.event.outcome : Outcome.REPEATED;
-      return create(RecordActivationResponseSchema, { outcome, state: token.state, version: token.version });
+      const { state, version } = token;
+      return { $typeName: "mpp.token.v1.RecordActivationResponse", outcome, state, version };
     } catch (error) {
       const refused = storeRefusal(error);
       if (refused !== error) deps.onActivation("UNAVAILABLE", request, error);

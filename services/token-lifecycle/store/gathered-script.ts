@@ -7,21 +7,25 @@ import type { RedisClient } from "./redis.js";
 /** One run: its keys and arguments, in the order of the script's header. */
 export type Run = { readonly keys: readonly string[]; readonly args: readonly (string | number | Buffer)[] };
 
+/** Names the runs that may share a call in Redis Cluster, where a script may touch one slot only. */
+export type GroupOf = (run: Run) => string;
+
 /** Runs of one call, so that no call keeps Redis from others for more than some milliseconds. */
 const mostAtOnce = 128;
 
-type Waiting = Run & { readonly resolve: (reply: unknown) => void; readonly reject: (error: unknown) => void };
+type Waiting = {
+  readonly run: Run;
+  readonly resolve: (reply: unknown) => void;
+  readonly reject: (error: unknown) => void;
+};
 type Command = (numberOfKeys: number, ...keysAndArguments: (string | number | Buffer)[]) => Promise<unknown>;
 
-/**
- * `clusterGroupOf` gives the runs that may share a call in Redis Cluster, where a script may touch one slot only. Rejects when
- * Redis does not answer; the run may have happened all the same. `onCall` hears of each call.
- */
+/** Rejects when Redis does not answer; the run may have happened all the same. `onCall` hears of each call. */
 export function gatheredScript(
   redis: RedisClient,
   name: string,
   script: Script,
-  clusterGroupOf: (run: Run) => string,
+  clusterGroupOf: GroupOf,
   onCall: () => void = () => {},
 ): (run: Run) => Promise<unknown> {
   redis.defineCommand(name, repeated(script));
@@ -31,16 +35,19 @@ export function gatheredScript(
 
   function send(runs: readonly Waiting[]): void {
     onCall();
-    const keys = runs.flatMap((run) => run.keys);
-    command(keys.length, ...keys, ...runs.flatMap((run) => run.args))
+    const sent: (string | number | Buffer)[] = [];
+    for (const { run } of runs) for (const key of run.keys) sent.push(key);
+    const numberOfKeys = sent.length;
+    for (const { run } of runs) for (const arg of run.args) sent.push(arg);
+    command(numberOfKeys, ...sent)
       .then((replies) => {
         if (!Array.isArray(replies) || replies.length !== runs.length)
           throw new Error(`${name} answered something else`);
-        for (const [index, { resolve, reject }] of runs.entries()) {
+        runs.forEach(({ resolve, reject }, index) => {
           const reply: unknown = replies[index];
           if (reply instanceof Error) reject(reply);
           else resolve(reply);
-        }
+        });
       })
       .catch((error: unknown) => {
         for (const { reject } of runs) reject(error);
@@ -57,7 +64,7 @@ export function gatheredScript(
     new Promise((resolve, reject) => {
       if (groups.size === 0) setImmediate(flush);
       const group = groupOf(run);
-      const waiting = { ...run, resolve, reject };
+      const waiting = { run, resolve, reject };
       const others = groups.get(group);
       if (others) others.push(waiting);
       else groups.set(group, [waiting]);

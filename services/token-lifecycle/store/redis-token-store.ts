@@ -13,13 +13,14 @@ import {
 import { StoreError, type TokenStore } from "../core/ports.js";
 import type { Current, Decision } from "../core/token.js";
 import type { Durability, DurabilityWatch } from "./durability.js";
-import { gatheredScript } from "./gathered-script.js";
+import { type GroupOf, gatheredScript } from "./gathered-script.js";
 import { customerKey, deactivatedKey, deliveriesKey, eventsKey, partitionOf, tokenKey } from "./keys.js";
 import type { RedisClient } from "./redis.js";
 import { answered, type Replicas, replicasOf, type Trace } from "./replicas.js";
 import { type Swapped, swapperOf } from "./swapper.js";
 
 const indexScript = loadScript(new URL("index.lua", import.meta.url), ["customer"], ["token_reference_id"]);
+const noteScript = loadScript(new URL("note.lua", import.meta.url), ["deliveries"], ["delivery", "limit"]);
 
 export type StoreOptions = {
   readonly durability: Durability;
@@ -44,7 +45,9 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     timeoutMs: options.replicaTimeoutMs,
   });
   const swapToken = swapperOf(redis, options.eventsMaxLen, () => options.onRoundTrip?.("swap"));
-  const list = gatheredScript(redis, "listTokens", indexScript, ({ keys }) => keys[0] ?? "");
+  const firstKey: GroupOf = ({ keys }) => keys[0] ?? "";
+  const list = gatheredScript(redis, "listTokens", indexScript, firstKey);
+  const note = gatheredScript(redis, "noteDeliveries", noteScript, firstKey);
   const encodeToken = encoderOf(StoredTokenSchema);
   const encodeEvent = encoderOf(TokenEventSchema);
   const encodeDelivery = encoderOf(UneventfulDeliverySchema);
@@ -54,7 +57,8 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     if (operation !== "swap") onRoundTrip?.(operation);
     if (onWait === undefined) return answered(reply);
     const beganAt = performance.now();
-    return answered(reply).finally(() => onWait((performance.now() - beganAt) / 1000, operation));
+    const tell = (): void => onWait((performance.now() - beganAt) / 1000, operation);
+    return answered(reply, tell);
   }
 
   const replicas: Replicas =
@@ -68,19 +72,20 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
   async function swap(tokenReferenceId: string, expected: Buffer, change: Change): Promise<Swapped> {
     const { next, event } = change;
     const customerId = next.activation?.customerId;
-    const [swapped] = await timed(
-      "swap",
-      Promise.all([
-        swapToken({ tokenReferenceId, expected, replacement: encodeToken(next), event: encodeEvent(event) }),
-        // These go out with the swap, so they cost no round trip. An entry of a swap that fails does no harm: readers ask
-        // the token.
-        customerId === undefined ? 0 : list({ keys: [customerKey(customerId)], args: [tokenReferenceId] }),
-        event.type === TokenEventType.DEACTIVATED && next.updateTime
-          ? redis.zadd(deactivatedKey, timestampMs(next.updateTime), tokenReferenceId)
-          : 0,
-      ]),
-    );
-    return swapped;
+    const swapped = swapToken({
+      tokenReferenceId,
+      expected,
+      replacement: encodeToken(next),
+      event: encodeEvent(event),
+    });
+    // These go out with the swap, so they cost no round trip. An entry of a swap that fails does no harm: readers ask
+    // the token.
+    const entries: Promise<unknown>[] = [];
+    if (customerId !== undefined) entries.push(list({ keys: [customerKey(customerId)], args: [tokenReferenceId] }));
+    if (event.type === TokenEventType.DEACTIVATED && next.updateTime)
+      entries.push(redis.zadd(deactivatedKey, timestampMs(next.updateTime), tokenReferenceId));
+    const [result] = await timed("swap", Promise.all([swapped, ...entries]));
+    return result;
   }
 
   async function unindex(tokenReferenceId: string, customerIds: readonly string[]): Promise<void> {
@@ -144,9 +149,8 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
 
     noteDelivery(tokenReferenceId, delivery) {
       const key = deliveriesKey(tokenReferenceId);
-      const write = Promise.all([redis.lpush(key, encodeDelivery(delivery)), redis.ltrim(key, 0, deliveriesLimit - 1)]);
       // Written behind the answer, which never waited for it and does not change if it fails.
-      write.catch(() => undefined);
+      note({ keys: [key], args: [encodeDelivery(delivery), deliveriesLimit] }).catch(() => undefined);
     },
 
     async uneventfulDeliveries(tokenReferenceId) {

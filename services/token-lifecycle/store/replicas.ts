@@ -99,10 +99,17 @@ function replicasInCluster(cluster: Cluster, watch: DurabilityWatch, options: Re
   };
 }
 
-/** Whatever goes wrong on the way to Redis and back leaves the outcome unknown. */
-export function answered<T>(reply: Promise<T>): Promise<T> {
-  return reply.catch((error: unknown) => {
-    if (error instanceof StoreError) throw error;
-    throw new StoreError("unavailable", "Redis did not answer", { cause: error });
-  });
+/** Whatever goes wrong on the way to Redis and back leaves the outcome unknown. `onEnd` hears of either end. */
+export function answered<T>(reply: Promise<T>, onEnd?: () => void): Promise<T> {
+  return reply.then(
+    (value) => {
+      onEnd?.();
+      return value;
+    },
+    (error: unknown) => {
+      onEnd?.();
+      if (error instanceof StoreError) throw error;
+      throw new StoreError("unavailable", "Redis did not answer", { cause: error });
+    },
+  );
 }

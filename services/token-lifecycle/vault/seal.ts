@@ -2,12 +2,13 @@
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { encoderOf } from "../../../lib/protobuf/encoder.js";
-import { type SealedTokenData, SealedTokenDataSchema } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
+import type { SealedTokenData } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
 import { type TokenData, TokenDataSchema } from "../../../proto/gen/mpp/token/v1/token_activation_pb.js";
 import { type MaskedTokenData, MaskedTokenDataSchema } from "../../../proto/gen/mpp/token/v1/token_pb.js";
 import type { Keyring } from "./keyring.js";
 
 const tagBytes = 16;
+const encodeTokenData = encoderOf(TokenDataSchema);
 
 // A sealed value moved to another token must not open.
 const boundTo = (tokenReferenceId: string): Buffer =>
@@ -30,12 +31,11 @@ export function seal(tokenData: TokenData, tokenReferenceId: string, keyring: Ke
   const nonce = nextNonce();
   const cipher = createCipheriv("aes-256-gcm", sealKey, nonce, { authTagLength: tagBytes });
   cipher.setAAD(boundTo(tokenReferenceId));
-  const ciphertext = Buffer.concat([
-    cipher.update(encoderOf(TokenDataSchema)(tokenData)),
-    cipher.final(),
-    cipher.getAuthTag(),
-  ]);
-  return create(SealedTokenDataSchema, { keyVersion: version, nonce, ciphertext });
+  const encrypted = cipher.update(encodeTokenData(tokenData));
+  // GCM is a stream: nothing is left to come but the tag.
+  cipher.final();
+  const ciphertext = Buffer.concat([encrypted, cipher.getAuthTag()]);
+  return { $typeName: "mpp.token.store.v1.SealedTokenData", keyVersion: version, nonce, ciphertext };
 }
 
 /** Throws when the key is gone or the value was changed or moved. */
