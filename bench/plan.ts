@@ -13,8 +13,8 @@ export type BenchOptions = {
   readonly rounds: number;
   readonly windowMs: number;
   readonly warmMs: number;
-  /** How long each system runs, crowded and alone, before anything is measured. */
-  readonly warmUpMs: number;
+  /** How many notifications each system answers, crowded and alone, before anything is measured. */
+  readonly warmUp: { readonly crowded: number; readonly alone: number };
 };
 
 /** How requests come: by connections in a closed loop, at a fixed rate, or at half of the measured throughput. */

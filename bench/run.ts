@@ -47,8 +47,8 @@ const options: BenchOptions = {
   openLoops: given.open ?? !isPart,
   rounds: given.rounds ?? (isShort ? 1 : 3),
   windowMs: (given.seconds ?? 2.5) * 1000,
-  warmMs: 500,
-  warmUpMs: 2_000,
+  warmMs: isShort ? 500 : 1_000,
+  warmUp: isShort ? { crowded: 8_000, alone: 1_000 } : { crowded: 24_000, alone: 6_000 },
 };
 const dataDir = resolve(process.env.DATA_DIR || ".data", "bench");
 // The full run's files are committed.

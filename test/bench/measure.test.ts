@@ -12,7 +12,7 @@ import { temporaryFolder } from "../support/processes.js";
 
 const options: BenchOptions = {
   ...{ systems: ["product"], durabilities: ["fsync"], connections: [2], scenarios: ["repeat", "forged"] },
-  ...{ openLoops: true, rounds: 1, windowMs: 500, warmMs: 100, warmUpMs: 200 },
+  ...{ openLoops: true, rounds: 1, windowMs: 500, warmMs: 100, warmUp: { crowded: 100, alone: 10 } },
 };
 const count = 3_000;
 
@@ -80,7 +80,7 @@ describe("a bench", function () {
   ];
   for (const { name, listener, why } of liars)
     it(`fails at a system that ${name}`, async () => {
-      const error = await measured([liarOf(listener)], { windowMs: 100, warmUpMs: 100 }).catch(
+      const error = await measured([liarOf(listener)], { windowMs: 100, warmUp: { crowded: 1, alone: 0 } }).catch(
         (reason: Error) => reason,
       );
       expect(error).to.be.instanceOf(Error);

@@ -3,7 +3,14 @@ import { type BenchOptions, mainConnections, stepsOf } from "../../bench/plan.js
 
 const options: BenchOptions = {
   ...{ systems: ["product"], durabilities: ["fsync"], connections: [1, 64, 256] },
-  ...{ scenarios: ["first", "repeat", "forged"], openLoops: true, rounds: 1, windowMs: 1_000, warmMs: 0, warmUpMs: 0 },
+  ...{
+    scenarios: ["first", "repeat", "forged"],
+    openLoops: true,
+    rounds: 1,
+    windowMs: 1_000,
+    warmMs: 0,
+    warmUp: { crowded: 0, alone: 0 },
+  },
 };
 const told = (given: Partial<BenchOptions>): string[] =>
   stepsOf({ ...options, ...given }).map((step) => Object.values(step).join(" "));
