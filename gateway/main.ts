@@ -57,6 +57,7 @@ async function start(): Promise<Running> {
     undecided: undecided.size,
     isReady: () => reasonsAgainstTraffic().length === 0,
     tokenService: () => probe.states(),
+    instances: () => tokenClient.spread.instances,
   });
   const endpoints = endpointsOf([TokenLifecycleService], config.paths);
   const clients = loadFolder(
@@ -94,7 +95,12 @@ async function start(): Promise<Running> {
       )
     : undefined;
   const batches = new Map([...endpoints.values()].map(({ method, batch }) => [method, batch]));
-  const tokenClient = createTokenClient(config.tokenServiceUrls, tls?.current(), (method) => batches.get(method));
+  const tokenClient = createTokenClient(
+    config.tokenServiceUrls,
+    tls?.current(),
+    (method) => batches.get(method),
+    (address) => log.warn({ address }, "put aside: it says that it serves, and does not answer its calls"),
+  );
   const exporter =
     config.otlp &&
     (await import("../lib/otlp.js")).createSpanExporter({ ...config.otlp, serviceName: "token-gateway" }, log);
@@ -106,7 +112,7 @@ async function start(): Promise<Running> {
       limits,
       checks: config.checks,
       dialect: config.dialect,
-      newTurn: tokenClient.newTurn,
+      spread: tokenClient.spread,
       deadlineMs: config.deadlineMs,
       signer,
       nowMs: Date.now,
@@ -141,7 +147,9 @@ async function start(): Promise<Running> {
     config.tokenServiceUrls,
     () => tls?.current(),
     config.probeMs,
-    (address, isServing) => {
+    (address, isServing, isNews) => {
+      tokenClient.spread.probed(address, isServing);
+      if (!isNews) return;
       if (isServing) log.info({ address, serving: true }, "token service");
       else log.warn({ address, serving: false }, "token service");
     },

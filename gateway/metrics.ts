@@ -1,6 +1,7 @@
 // What the gateway counts.
 import { Counter, Gauge } from "prom-client";
 import { counter, histogram, processRegistry } from "../lib/counting.js";
+import { type Instance, isSound } from "./spread.js";
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -12,6 +13,7 @@ export type GatewayState = {
   readonly isReady: () => boolean;
   /** Whether each address of the token service answered the last probe. */
   readonly tokenService: () => ReadonlyMap<string, boolean>;
+  readonly instances: () => readonly Instance[];
 };
 
 const limitNames = ["in_flight", "client_in_flight", "client_rate", "connections"] as const;
@@ -50,6 +52,39 @@ export function createMetrics(state: GatewayState) {
     registers,
     collect() {
       for (const [address, isUp] of state.tokenService()) this.set({ address }, Number(isUp));
+    },
+  });
+  new Gauge({
+    name: "gateway_token_service_sound",
+    help: "1 while calls go to this address as a matter of course: its health and its calls are well.",
+    labelNames: ["address"],
+    registers,
+    collect() {
+      for (const instance of state.instances()) this.set({ address: instance.address }, Number(isSound(instance)));
+    },
+  });
+  new Counter({
+    name: "gateway_token_service_tries_total",
+    help: "Tries of calls by address: answered, be it with a refusal, or failed (unreachable, silent, not able now).",
+    labelNames: ["address", "end"],
+    registers,
+    // Counted where the calls are spread, at the price of an addition.
+    collect() {
+      this.reset();
+      for (const { address, answered, failed } of state.instances()) {
+        this.inc({ address, end: "answered" }, answered);
+        this.inc({ address, end: "failed" }, failed);
+      }
+    },
+  });
+  new Counter({
+    name: "gateway_token_service_put_aside_total",
+    help: "Times that calls were kept from an address that says SERVING, because they failed in a row.",
+    labelNames: ["address"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { address, putAside } of state.instances()) this.inc({ address }, putAside);
     },
   });
   return {

@@ -1,5 +1,5 @@
 // The story of a request: admit -> read -> verify -> decode -> invoke -> encode -> sign.
-import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { Endpoint, Endpoints } from "./alipayplus/endpoints.js";
 import {
   type ConflictCode,
@@ -13,6 +13,7 @@ import {
 } from "./alipayplus/result.js";
 import type { Clients } from "./keys.js";
 import type { Leave, Limits } from "./limits.js";
+import type { Spread } from "./spread.js";
 import { admit } from "./stages/admit.js";
 import { decode } from "./stages/decode.js";
 import { encode } from "./stages/encode.js";
@@ -27,8 +28,7 @@ export type PipelineDeps = {
   readonly limits: Limits;
   readonly checks: Checks;
   readonly dialect: DialectSettings;
-  /** For one call: a function that gives the channel for each of its tries. */
-  readonly newTurn: () => () => Transport;
+  readonly spread: Spread;
   readonly deadlineMs: number;
   readonly signer: Signer;
   readonly nowMs: () => number;
@@ -134,7 +134,7 @@ async function answerOf(head: RequestHead, readBody: ReadBody, journey: Journey,
     journey.ignoredMembers = call.ignoredMembers;
     journey.tokenReferenceId = call.tokenReferenceId;
     begin(journey, "rpc");
-    const reply = await invoke(call, deps.newTurn(), deps.deadlineMs);
+    const reply = await invoke(call, deps.spread, deps.deadlineMs);
     return encode(reply);
   } catch (error) {
     if (raw && error instanceof Refusal) journey.hint = deps.hintFor?.(raw, error.result);

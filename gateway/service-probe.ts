@@ -16,12 +16,12 @@ const timeoutMs = 1_000;
 /** Largest answer that is read, in characters. */
 const answerLimit = 1_000;
 
-/** Resolves after the first round, or after 250 ms of it. `onChange` hears of each address that comes or goes. */
+/** Resolves after the first round, or after 250 ms of it. `onAnswer` hears each answer, and whether it is another than before. */
 export async function probeService(
   addresses: readonly string[],
   tls: () => TlsFiles | undefined,
   everyMs: number,
-  onChange: (address: string, isServing: boolean) => void,
+  onAnswer: (address: string, isServing: boolean, isNews: boolean) => void,
 ): Promise<ServiceProbe> {
   const states = new Map(addresses.map((address) => [address, false]));
   let reached = false;
@@ -33,9 +33,9 @@ export async function probeService(
       addresses.map(async (address) => {
         const isServing = await saysServing(address, tls());
         reached ||= isServing;
-        if (isServing === states.get(address)) return;
+        const isNews = isServing !== states.get(address);
         states.set(address, isServing);
-        onChange(address, isServing);
+        onAnswer(address, isServing, isNews);
       }),
     );
     asking = false;

@@ -1,14 +1,13 @@
-// The channels to the token service: one for each address, taken in turn.
+// The channels to the token service: one for each address, and the spread of calls over them.
 import type { DescMethodUnary } from "@bufbuild/protobuf";
-import type { Transport } from "@connectrpc/connect";
 import type { Batch } from "../lib/rpc/batch.js";
-import { connectChannel } from "../lib/rpc/connect-channel.js";
+import { type ConnectChannel, connectChannel } from "../lib/rpc/connect-channel.js";
 import { gatheringTransport } from "../lib/rpc/gathering-transport.js";
 import type { TlsFiles } from "../lib/tls-files.js";
+import { createSpread, type Spread } from "./spread.js";
 
 export type TokenClient = {
-  /** For one call: a function that gives another instance's channel for each try, where there is one. */
-  readonly newTurn: () => () => Transport;
+  readonly spread: Spread;
   /** Uses new certificate files for new connections. */
   readonly renew: (files: TlsFiles) => void;
   readonly close: () => void;
@@ -25,30 +24,24 @@ export function createTokenClient(
   urls: readonly string[],
   tls: TlsFiles | undefined,
   batchOf: (method: DescMethodUnary) => Batch | undefined,
+  onPutAside: (address: string) => void = () => {},
 ): TokenClient {
-  const open = (files: TlsFiles | undefined) =>
-    urls.map((baseUrl) => {
-      const channel = connectChannel(baseUrl, { tls: files, readMaxBytes });
-      return { channel, transport: gatheringTransport(channel, batchOf, limits) };
-    });
-  let channels = open(tls);
-  let turn = 0;
-  const end = (old: typeof channels): void => {
-    for (const { channel } of old) channel.close();
+  let channels: ConnectChannel[] = [];
+  const open = (files: TlsFiles | undefined) => (url: string) => {
+    const channel = connectChannel(url, { tls: files, readMaxBytes });
+    channels.push(channel);
+    return gatheringTransport(channel, batchOf, limits);
   };
+  const end = (old: readonly ConnectChannel[]): void => {
+    for (const channel of old) channel.close();
+  };
+  const spread = createSpread(urls, open(tls), onPutAside);
   return {
-    newTurn() {
-      let at = turn++;
-      return () => {
-        const channel = channels[at++ % channels.length];
-        if (channel === undefined) throw new Error("no address of the token service");
-        return channel.transport;
-      };
-    },
+    spread,
     renew(files) {
-      const old = channels;
-      channels = open(files);
-      setTimeout(end, handoverMs, old).unref();
+      setTimeout(end, handoverMs, channels).unref();
+      channels = [];
+      for (const instance of spread.instances) instance.transport = open(files)(instance.address);
     },
     close: () => end(channels),
   };

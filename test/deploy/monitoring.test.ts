@@ -34,6 +34,7 @@ const registries = [
     undecided: () => 0,
     isReady: () => true,
     tokenService: () => new Map(),
+    instances: () => [],
   }).registry,
   service.createMetrics({
     watchers: () => 0,

@@ -136,7 +136,7 @@ describe("an API that exists by its proto alone", () => {
         limits: createLimits({ maxInFlight: 16, clientMaxInFlight: 16, clientRatePerSecond: 1_000 }),
         checks: { maxAgeMs: 60_000, maxAheadMs: 60_000, withQuery: false },
         dialect: { lenientEnums: new Set(), conflictCode: "PROCESS_FAIL", signsUnverified: true },
-        newTurn: tokenClient.newTurn,
+        spread: tokenClient.spread,
         deadlineMs: 2_000,
         signer: createSigner({ memoSize: 16, refusalsPerSecond: 100, atOnce: 1, mostWaiting: 16 }, Date.now),
         nowMs: Date.now,

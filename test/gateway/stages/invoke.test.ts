@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
 import { expect } from "chai";
 import { resultOfError } from "../../../gateway/alipayplus/result.js";
+import { createSpread, type Spread } from "../../../gateway/spread.js";
 import { invoke, pausesMs } from "../../../gateway/stages/invoke.js";
 import type { Call } from "../../../gateway/stages/messages.js";
 import { ErrorInfoSchema } from "../../../proto/gen/google/rpc/error_details_pb.js";
@@ -23,6 +24,18 @@ const decided = (code: Code, reason: string): ConnectError =>
   new ConnectError("decided", code, undefined, [
     { desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { domain: "token.mpp", reason }) },
   ]);
+
+/** One instance for each transport, named by its place; all of them say that they serve. */
+function spreadOver(...transports: Transport[]): Spread {
+  const addresses = transports.map((_, index) => String(index));
+  const spread = createSpread(
+    addresses,
+    (address) => transports[Number(address)] as Transport,
+    () => {},
+  );
+  for (const address of addresses) spread.probed(address, true);
+  return spread;
+}
 
 type Turn = () => RecordActivationResponse;
 const fails =
@@ -48,7 +61,21 @@ function serviceOf(...turns: Turn[]) {
       },
     }),
   );
-  return { asked, nextTransport: () => transport };
+  return { asked, transport, spread: spreadOver(transport) };
+}
+
+/** A token service that takes calls and never answers. */
+function silent() {
+  let calls = 0;
+  const transport = createRouterTransport(({ service }) =>
+    service(TokenLifecycleService, {
+      recordActivation: (_request, { signal }) => {
+        calls += 1;
+        return new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+      },
+    }),
+  );
+  return { transport, calls: () => calls };
 }
 
 const failureOf = async (promise: Promise<unknown>): Promise<ConnectError> => {
@@ -63,7 +90,7 @@ const failureOf = async (promise: Promise<unknown>): Promise<ConnectError> => {
 describe("invoke", () => {
   it("makes the rpc of the call and hands its response on", async () => {
     const service = serviceOf(answers(7n));
-    const reply = await invoke(call, service.nextTransport, 2_000);
+    const reply = await invoke(call, service.spread, 2_000);
     expect(reply.endpoint).to.equal(endpoint);
     expect(reply.response).to.include({ version: 7n });
     expect(service.asked).to.deep.equal(["T-1"]);
@@ -81,13 +108,13 @@ describe("invoke", () => {
   for (const { name, error } of undecided) {
     it(`tries once more after ${name}`, async () => {
       const service = serviceOf(fails(error), answers(8n));
-      expect((await invoke(call, service.nextTransport, 2_000)).response).to.include({ version: 8n });
+      expect((await invoke(call, service.spread, 2_000)).response).to.include({ version: 8n });
       expect(service.asked).to.deep.equal(["T-1", "T-1"]);
     });
 
     it(`gives up after ${name} every time`, async () => {
       const service = serviceOf(...Array.from({ length: pausesMs.length + 1 }, () => fails(error)), answers(9n));
-      const failure = await failureOf(invoke(call, service.nextTransport, 2_000));
+      const failure = await failureOf(invoke(call, service.spread, 2_000));
       expect(resultOfError(failure, () => undefined).resultStatus).to.equal("U");
       expect(service.asked).to.have.length(pausesMs.length + 1);
     });
@@ -102,7 +129,7 @@ describe("invoke", () => {
   for (const error of decisions)
     it(`does not ask again when the service said ${Code[error.code]} with a reason of its own`, async () => {
       const service = serviceOf(fails(error), answers(1n));
-      const failure = await failureOf(invoke(call, service.nextTransport, 2_000));
+      const failure = await failureOf(invoke(call, service.spread, 2_000));
       expect(failure.code).to.equal(error.code);
       expect(service.asked).to.have.length(1);
     });
@@ -110,28 +137,48 @@ describe("invoke", () => {
   it("waits for a service that comes back", async () => {
     const gone = fails(new ConnectError("connection refused", Code.Unavailable));
     const service = serviceOf(gone, gone, gone, answers(3n));
-    expect((await invoke(call, service.nextTransport, 2_000)).response).to.include({ version: 3n });
+    expect((await invoke(call, service.spread, 2_000)).response).to.include({ version: 3n });
   });
 
   it("hands on the last failure, which may be a decision", async () => {
     const conflict = decided(Code.AlreadyExists, "ACTIVATION_CONFLICT");
     const service = serviceOf(fails(new ConnectError("gone", Code.Unavailable)), fails(conflict));
-    const failure = await failureOf(invoke(call, service.nextTransport, 2_000));
+    const failure = await failureOf(invoke(call, service.spread, 2_000));
     expect(resultOfError(failure, () => undefined).resultCode).to.equal("PROCESS_FAIL");
   });
 
-  it("takes the next channel for the second try", async () => {
+  it("takes the next instance for the second try", async () => {
     const broken = serviceOf(fails(new ConnectError("gone", Code.Unavailable)));
     const sound = serviceOf(answers(2n));
-    const channels = [broken, sound].map(({ nextTransport }) => nextTransport());
-    const reply = await invoke(call, () => channels.shift() as Transport, 2_000);
+    const reply = await invoke(call, spreadOver(broken.transport, sound.transport), 2_000);
     expect(reply.response).to.include({ version: 2n });
     expect([broken.asked.length, sound.asked.length]).to.deep.equal([1, 1]);
   });
 
+  it("leaves an instance that hangs half of the time, when another is sound", async () => {
+    const sound = serviceOf(answers(2n));
+    const spread = spreadOver(silent().transport, sound.transport);
+    const started = performance.now();
+    expect((await invoke(call, spread, 400)).response).to.include({ version: 2n });
+    expect(performance.now() - started).to.be.within(190, 399);
+  });
+
+  const ends: { name: string; turn: Turn; answered: number; failed: number }[] = [
+    { name: "a response", turn: answers(1n), answered: 1, failed: 0 },
+    { name: "a refusal", turn: fails(decisions[0]), answered: 1, failed: 0 },
+    { name: "an instance that cannot", turn: fails(decided(Code.Unavailable, "STOPPING")), answered: 0, failed: 1 },
+    { name: "a deadline", turn: fails(new ConnectError("late", Code.DeadlineExceeded)), answered: 0, failed: 1 },
+  ];
+  for (const { name, turn, answered, failed } of ends)
+    it(`counts ${name} for its instance, and leaves nothing in flight`, async () => {
+      const { spread } = serviceOf(turn);
+      await invoke(call, spread, 99).catch(() => {});
+      expect(spread.instances[0]).to.include({ answered, failed, inFlight: 0 });
+    });
+
   it("does not try again when too little time is left to make sense", async () => {
     const service = serviceOf(fails(new ConnectError("gone", Code.Unavailable)), answers(1n));
-    const failure = await failureOf(invoke(call, service.nextTransport, 99));
+    const failure = await failureOf(invoke(call, service.spread, 99));
     expect(failure.code).to.equal(Code.Unavailable);
     expect(service.asked).to.have.length(1);
   });
@@ -147,7 +194,7 @@ describe("invoke", () => {
         throw new Error("no streams here");
       },
     };
-    await failureOf(invoke(call, () => transport, 1_000));
+    await failureOf(invoke(call, spreadOver(transport), 1_000));
     const [first, second] = timeouts;
     expect(timeouts).to.have.length.within(3, pausesMs.length + 1);
     expect(first).to.equal(1_000);
@@ -157,26 +204,11 @@ describe("invoke", () => {
   });
 
   it("ends with DEADLINE_EXCEEDED when the service does not answer in time", async () => {
-    let calls = 0;
-    const silent = createRouterTransport(({ service }) =>
-      service(TokenLifecycleService, {
-        recordActivation: (_request, { signal }) => {
-          calls += 1;
-          return new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
-        },
-      }),
-    );
+    const service = silent();
     const started = performance.now();
-    const failure = await failureOf(invoke(call, () => silent, 150));
+    const failure = await failureOf(invoke(call, spreadOver(service.transport), 150));
     expect(failure.code).to.equal(Code.DeadlineExceeded);
-    expect(calls).to.equal(1);
+    expect(service.calls()).to.equal(1);
     expect(performance.now() - started).to.be.within(140, 2_000);
-  });
-
-  it("fails as a ConnectError when there is no channel at all", async () => {
-    const none = (): Transport => {
-      throw new Error("no address of the token service");
-    };
-    expect((await failureOf(invoke(call, none, 1_000))).code).to.equal(Code.Unknown);
   });
 });
