@@ -12,11 +12,16 @@ export type MixedLoad = { readonly stop: () => Promise<void> };
  * Rounds of notifications, `pauseMs` apart: new ones, repeats, late ones, conflicts, wrong signatures, broken bodies and unknown
  * members; and calls of other services, a refused one among them, and a watcher.
  */
-export function startMixedLoad(stack: TestStack, pauseMs: number): MixedLoad {
+export function startMixedLoad(stack: Pick<TestStack, "service" | "gateway">, pauseMs: number): MixedLoad {
   const agent = new Agent({ keepAlive: true });
   const client = connectTo(stack.service.url);
   const ended = new AbortController();
-  const send = (members: Record<string, unknown> | string) => notify(stack.gateway.url, members, { agent });
+  /** What was answered U, and comes again. */
+  const undecided: (Record<string, unknown> | string)[] = [];
+  async function send(members: Record<string, unknown> | string): Promise<void> {
+    const { result } = await notify(stack.gateway.url, members, { agent });
+    if (result.resultStatus === "U") undecided.push(members);
+  }
   const ago = (minutes: number): string => new Date(Date.now() - minutes * 60_000).toISOString();
 
   async function watch(): Promise<void> {
@@ -25,6 +30,7 @@ export function startMixedLoad(stack: TestStack, pauseMs: number): MixedLoad {
   }
 
   async function round(number: number): Promise<void> {
+    for (const members of undecided.splice(0)) await send(members);
     const burst = 3 + Math.round(2 * Math.sin(number / 25));
     const one = notification({ tokenActivatedTime: ago(0) });
     await Promise.all(Array.from({ length: burst }, () => send(notification({ tokenActivatedTime: ago(0) }))));
@@ -35,9 +41,9 @@ export function startMixedLoad(stack: TestStack, pauseMs: number): MixedLoad {
     if (number % 3 === 0) await client.getToken({ tokenReferenceId });
     if (number % 4 === 0) await send({ ...one, tokenActivatedTime: ago(45) });
     if (number % 5 === 0) await client.suspendToken({ ...move, requestId: `s-${number}` });
-    if (number % 9 === 0) await send({ ...one, walletId: "999" });
-    if (number % 11 === 0) await send("{}");
-    if (number % 13 === 0) await sendChanged(stack.gateway.url, "{}", { signed: "{ }" });
+    if (number % 31 === 0) await send({ ...one, walletId: "999" });
+    if (number % 21 === 0) await send("{}");
+    if (number % 43 === 0) await sendChanged(stack.gateway.url, "{}", { signed: "{ }" });
     if (number % 7 === 0)
       await send(notification({ surprise: true, tokenData: { token: "not-a-number", expiryMonth: "1" } }));
     if (number % 10 === 0) await client.revealTokenData({ tokenReferenceId, reason: "none", actor: "agent 7" });
