@@ -120,16 +120,20 @@ const timeseries: Draw = (panel, drawn, box, { startS, endS }) => {
   const scale = linearScale(most / step, bottom, top, 5);
   const up = (value: number): number => scale.at(value / step);
   const drawnLines = lines.map((line, index) => {
-    const spots = line.points
-      .filter(([, value]) => Number.isFinite(value))
-      .map(([at, value]) => [across(at), up(value)]);
-    const way = spots.map(([a = 0, b = 0]) => `${a.toFixed(1)},${b.toFixed(1)}`).join(" ");
+    const runs = unbroken(line.points).map((run) =>
+      run.map(([at, value]) => `${across(at).toFixed(1)},${up(value).toFixed(1)}`),
+    );
     const colour = colourOf(index);
-    const drawnLine = element("polyline", { points: way, fill: "none", stroke: colour, "stroke-width": 1.5 });
-    if (!isStacked) return drawnLine;
-    const [first = left, last = left] = [spots[0]?.[0], spots.at(-1)?.[0]];
-    const area = `${first},${bottom} ${way} ${last},${bottom}`;
-    return element("polygon", { points: area, fill: colour, "fill-opacity": 0.4 }) + drawnLine;
+    const strokes = runs.map((run) =>
+      element("polyline", { points: run.join(" "), fill: "none", stroke: colour, "stroke-width": 1.5 }),
+    );
+    if (!isStacked) return strokes.join("");
+    const areas = runs.map((run) => {
+      const [first = "", last = ""] = [run[0], run.at(-1)].map((spot) => spot?.split(",")[0]);
+      const points = `${first},${bottom} ${run.join(" ")} ${last},${bottom}`;
+      return element("polygon", { points, fill: colour, "fill-opacity": 0.4 });
+    });
+    return [...areas, ...strokes].join("");
   });
   return [
     ...framed(panel, box),
@@ -141,7 +145,9 @@ const timeseries: Draw = (panel, drawn, box, { startS, endS }) => {
     ]),
     ...timesWithin(startS, endS, (right - left) / 80).flatMap((at) => [
       element("line", { x1: across(at), x2: across(at), y1: top, y2: bottom, stroke: grid }),
-      text(across(at), bottom + 16, clock(at), { "text-anchor": "middle", "font-size": 11, fill: pale }),
+      text(Math.min(across(at), right - 16), bottom + 16, clock(at), {
+        ...{ "text-anchor": "middle", "font-size": 11, fill: pale },
+      }),
     ]),
     // The lowest of a stack covers those above it.
     ...(isStacked ? drawnLines.reverse() : drawnLines),
@@ -151,6 +157,16 @@ const timeseries: Draw = (panel, drawn, box, { startS, endS }) => {
     ...key.drawn,
   ];
 };
+
+/** The parts of a line between its gaps: a value that is none, or a step at which there was none. */
+function unbroken(points: Drawn["points"]): Drawn["points"][] {
+  const known = points.filter(([, value]) => Number.isFinite(value));
+  const stepS = Math.min(...known.slice(1).map(([at], index) => at - (known[index]?.[0] ?? at)));
+  const isStart = (at: number, index: number): boolean =>
+    index === 0 || at - (known[index - 1]?.[0] ?? 0) > stepS * 1.5;
+  const starts = known.flatMap(([at], index) => (isStart(at, index) ? [index] : []));
+  return starts.map((start, index) => known.slice(start, starts[index + 1]));
+}
 
 /** Each line on top of those before it. */
 function stacked(drawn: readonly Drawn[]): Drawn[] {
