@@ -17,11 +17,19 @@ const root = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../dist/" 
 /** A part that is up, and the "host:port" of each of its doors by name. */
 export type RunningPart = Child & { readonly ready: Readonly<Record<string, string>> };
 
-/** Starts a part and waits until it says that it is ready; throws StartError with its own words when it does not. */
-export function startPart(part: Part, env: NodeJS.ProcessEnv, logFile: string): Promise<RunningPart> {
+/**
+ * Starts a part and waits until it says that it is ready; throws StartError with its own words when it does not. `product` is the
+ * folder of the compiled product.
+ */
+export function startPart(
+  part: Part,
+  env: NodeJS.ProcessEnv,
+  logFile: string,
+  product: string = root,
+): Promise<RunningPart> {
   const log = openSync(logFile, "a");
   // Ctrl-C reaches the whole process group; the parts stop when they are told, in order.
-  const child: ChildProcess = spawn(process.execPath, ["--enable-source-maps", root + parts[part].main], {
+  const child: ChildProcess = spawn(process.execPath, ["--enable-source-maps", product + parts[part].main], {
     env,
     detached: true,
     stdio: ["ignore", log, log, "ipc"],

@@ -70,16 +70,21 @@ export type TestPart = {
   readonly pid: () => number;
   readonly kill: (signal?: NodeJS.Signals) => Promise<void>;
   readonly stop: () => Promise<void>;
-  readonly start: () => Promise<void>;
+  /** From here on it is the given build of the product, if one is given. */
+  readonly start: (product?: string) => Promise<void>;
   /** Everything it logged so far. */
   readonly log: () => string;
 };
 
-/** Starts a compiled part. Settings not named here are their defaults: nothing of the caller's environment reaches it. */
+/**
+ * Starts a compiled part, of this version or of the given build. Settings not named here are their defaults: nothing of the
+ * caller's environment reaches it.
+ */
 export async function startTestPart(
   part: "service" | "gateway",
   settings: Record<string, string>,
   logFile: string,
+  product?: string,
 ): Promise<TestPart> {
   const portName = part === "service" ? "TOKEN_SERVICE_PORT" : "GATEWAY_PORT";
   const base = {
@@ -88,7 +93,8 @@ export async function startTestPart(
     // After the first one at start, no probe should be among the connections that a test counts.
     TOKEN_SERVICE_PROBE_MS: "60000",
   };
-  let running: RunningPart = await startPart(part, { ...base, ...settings }, logFile);
+  let build = product;
+  let running: RunningPart = await startPart(part, { ...base, ...settings }, logFile, build);
   const address = running.ready[part] ?? "";
   const port = address.slice(address.lastIndexOf(":") + 1);
   return {
@@ -102,8 +108,9 @@ export async function startTestPart(
       await running.ended;
     },
     stop: () => stopChild(running.process, 5_000),
-    async start() {
-      running = await startPart(part, { ...base, ...settings, [portName]: port }, logFile);
+    async start(product = build) {
+      build = product;
+      running = await startPart(part, { ...base, ...settings, [portName]: port }, logFile, build);
     },
     log: () => readFileSync(logFile, "utf8"),
   };

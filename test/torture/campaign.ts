@@ -1,16 +1,12 @@
 // One campaign: real processes under load, faults by chance, and a ledger that is checked after each heal.
-import { randomUUID } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { Agent } from "node:http";
 import { join } from "node:path";
 import { partitions } from "../../services/token-lifecycle/store/keys.js";
 import type { RedisClient } from "../../services/token-lifecycle/store/redis.js";
 import { type Random, seeded } from "../../tools/random.js";
-import { send, signRequest } from "../../tools/sender.js";
 import { createAuthority, writeTlsFolder } from "../support/certificates.js";
 import { startTestCluster } from "../support/cluster.js";
-import { testSender, writeClient, writeKeyring } from "../support/keys.js";
-import { apiPath, notification } from "../support/notification.js";
+import { writeClient, writeKeyring } from "../support/keys.js";
 import {
   startTestPart,
   startTestRedis,
@@ -21,7 +17,8 @@ import {
 } from "../support/processes.js";
 import { buildDisk, type Disk } from "./disk.js";
 import { faultTable, pause } from "./faults.js";
-import { createLedger, type Entry, type Ledger } from "./ledger.js";
+import { createLedger, type Entry, isRightAtFirst, type Ledger } from "./ledger.js";
+import { startLoad } from "./load.js";
 import { type FaultProxy, startFaultProxy } from "./proxy.js";
 import { startSentinelSet } from "./sentinel.js";
 
@@ -201,58 +198,9 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   );
   const ledger = createLedger(folder.path);
 
-  const agent = new Agent({ keepAlive: true });
-  const url = new URL(gateway.url + apiPath);
-  let sent = 0;
-  const answers: Record<string, number> = {};
-  let running = true;
-
-  async function sendOnce(entry: Entry): Promise<boolean> {
-    const request = await signRequest(testSender, url, Buffer.from(JSON.stringify(entry.body)));
-    sent += 1;
-    const result = await send(testSender, request, agent).then(
-      (answer) => {
-        if (answer.status !== 200) return `HTTP ${answer.status}`;
-        if (!answer.isSigned) return "not signed";
-        const { resultStatus, resultCode } = JSON.parse(answer.body.toString()).result;
-        return `${resultStatus} ${resultCode}`;
-      },
-      () => "none",
-    );
-    answers[result] = (answers[result] ?? 0) + 1;
-    return ledger.answer(entry, result);
-  }
-
-  async function settle(entry: Entry): Promise<void> {
-    for (let tries = 0; !(await sendOnce(entry)); tries++) {
-      if (tries > 2_000) return ledger.miss("no answer ended it", entry.reference);
-      await pause(25);
-    }
-  }
-
-  async function work(): Promise<void> {
-    while (running) {
-      const body = notification({
-        tokenReferenceId: `T-${randomUUID()}`,
-        customerId: `C-${Math.floor(Math.random() * 1_000)}`,
-        tokenActivatedTime: "2026-01-02T11:05:06Z",
-      });
-      const reference = String(body.tokenReferenceId);
-      await settle(ledger.add({ reference, kind: "first", body }));
-      const dice = Math.random();
-      if (dice < 0.15) await settle(ledger.add({ reference, kind: "repeat", body }));
-      else if (dice < 0.2)
-        await settle(ledger.add({ reference, kind: "conflict", body: { ...body, customerId: "another" } }));
-      else if (dice < 0.25)
-        await settle(
-          ledger.add({ reference, kind: "late", body: { ...body, tokenActivatedTime: "2025-01-02T11:05:06Z" } }),
-        );
-    }
-  }
-
   const started = performance.now();
   const elapsed = (): number => (performance.now() - started) / 1000;
-  const workers = Array.from({ length: options.workers }, work);
+  const load = startLoad(ledger, options.workers, () => gateway.url);
   const table = topology.faults(service, gateway, toService);
   const faults: Record<string, number> = {};
   let kills = 0;
@@ -269,13 +217,11 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
       const settled = await ledger.check(await topology.admin());
       options.progress({ seconds: elapsed(), kills, settled, misses: ledger.misses.length });
     }
-    running = false;
-    await Promise.all(workers);
+    await load.settle();
     await ledger.checkAll(await topology.admin());
     await ledger.checkEvents(await topology.admin());
   } finally {
-    running = false;
-    agent.destroy();
+    load.end();
     await gateway.stop();
     await service.stop();
     await toService.close();
@@ -293,17 +239,15 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     kills,
     cutsPower: topology.disk !== undefined,
     faults,
-    sent,
+    sent: load.sent(),
     notifications: {
       first: of("first").length,
       repeat: of("repeat").length,
       conflict: of("conflict").length,
       late: of("late").length,
     },
-    answers,
-    firstTry: counted.filter(
-      ({ answers: [first], kind }) => first?.result === (kind === "conflict" ? "F PROCESS_FAIL" : "S SUCCESS"),
-    ).length,
+    answers: load.answers,
+    firstTry: counted.filter(isRightAtFirst).length,
     resolvedAfterU: counted.filter(({ answers: [first], done }) => done && (first?.result.startsWith("U") ?? false))
       .length,
     misses: ledger.misses,

@@ -19,6 +19,12 @@ export type Entry = {
   done: boolean;
 };
 
+/** What must settle a notification, sooner or later. */
+const rightResult = ({ kind }: Pick<Entry, "kind">): string => (kind === "conflict" ? "F PROCESS_FAIL" : "S SUCCESS");
+
+/** Whether its first answer was final and the right one. */
+export const isRightAtFirst = (entry: Entry): boolean => entry.answers[0]?.result === rightResult(entry);
+
 export type Miss = { readonly what: string; readonly reference: string; readonly timeline: string[] };
 
 export type Ledger = {
@@ -87,8 +93,7 @@ export function createLedger(folder: string): Ledger {
     },
     answer(entry, result) {
       entry.answers.push({ atMs: Date.now() - started, result });
-      const wanted = entry.kind === "conflict" ? "F PROCESS_FAIL" : "S SUCCESS";
-      if (result === wanted) entry.done = true;
+      if (result === rightResult(entry)) entry.done = true;
       else if (result.startsWith("F") || result.startsWith("S")) {
         miss(`${entry.kind} was answered ${result}`, entry.reference);
         entry.done = true;
