@@ -11,21 +11,23 @@ export const parts = {
 } as const;
 export type Part = keyof typeof parts;
 
-/** The compiled product, whether this file runs compiled or not. */
-const root = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../dist/" : "../", import.meta.url));
+/** The folder of the compiled product, whether this file runs compiled or not. */
+export const thisProduct = fileURLToPath(
+  new URL(import.meta.url.endsWith(".ts") ? "../dist/" : "../", import.meta.url),
+);
 
 /** A part that is up, and the "host:port" of each of its doors by name. */
 export type RunningPart = Child & { readonly ready: Readonly<Record<string, string>> };
 
 /**
  * Starts a part and waits until it says that it is ready; throws StartError with its own words when it does not. `product` is the
- * folder of the compiled product.
+ * folder of another build, of another version for instance.
  */
 export function startPart(
   part: Part,
   env: NodeJS.ProcessEnv,
   logFile: string,
-  product: string = root,
+  product: string = thisProduct,
 ): Promise<RunningPart> {
   const log = openSync(logFile, "a");
   // Ctrl-C reaches the whole process group; the parts stop when they are told, in order.

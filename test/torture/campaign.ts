@@ -200,7 +200,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
 
   const started = performance.now();
   const elapsed = (): number => (performance.now() - started) / 1000;
-  const load = startLoad(ledger, options.workers, () => gateway.url);
+  const load = startLoad(ledger, options, () => gateway.url);
   const table = topology.faults(service, gateway, toService);
   const faults: Record<string, number> = {};
   let kills = 0;

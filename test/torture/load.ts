@@ -18,8 +18,15 @@ export type Load = {
   readonly end: () => void;
 };
 
+export type LoadOptions = {
+  /** Notifications under way at once. */
+  readonly workers: number;
+  /** How long a worker rests between two tokens; not at all by default. */
+  readonly restMs?: number;
+};
+
 /** `gatewayUrl` is asked before each request, so that tries of one notification may go to several gateways. */
-export function startLoad(ledger: Ledger, workers: number, gatewayUrl: () => string): Load {
+export function startLoad(ledger: Ledger, { workers, restMs }: LoadOptions, gatewayUrl: () => string): Load {
   const agent = new Agent({ keepAlive: true });
   const answers: Record<string, number> = {};
   let sent = 0;
@@ -70,6 +77,7 @@ export function startLoad(ledger: Ledger, workers: number, gatewayUrl: () => str
       if (dice < 0.15) await settle("repeat", settledBefore(body));
       else if (dice < 0.2) await settle("conflict", { ...body, customerId: "another" });
       else if (dice < 0.25) await settle("late", { ...body, tokenActivatedTime: "2025-01-02T11:05:06Z" });
+      if (restMs !== undefined) await pause(restMs);
     }
   }
 
