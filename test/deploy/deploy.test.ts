@@ -11,6 +11,7 @@ import { parse, parseAllDocuments } from "yaml";
 import * as gateway from "../../gateway/config.js";
 import { adminServer } from "../../lib/admin.js";
 import * as service from "../../services/token-lifecycle/config.js";
+import { temporaryFolder } from "../support/processes.js";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const textOf = (file: string): string => readFileSync(join(root, file), "utf8");
@@ -119,17 +120,29 @@ type ComposeService = {
   security_opt: string[];
   build?: { context: string; dockerfile: string; target: string };
   environment?: Record<string, string>;
+  env_file?: string[];
   volumes: string[];
   ports?: string[];
   networks: string[];
   depends_on?: Record<string, unknown>;
   command?: string[];
 };
-type Compose = { services: Record<string, ComposeService>; volumes: object; networks: object };
+type Compose = {
+  services: Record<string, ComposeService>;
+  volumes: object;
+  networks: object;
+  secrets: Record<string, { file: string }>;
+};
 
 describe("deploy/compose.yaml", () => {
   const compose = parse(textOf("deploy/compose.yaml"), { merge: true }) as Compose;
   const services = Object.entries(compose.services);
+  // What lies in conf/ is made by make-conf.sh, here as where it is run.
+  const conf = temporaryFolder();
+  before(() => execFileSync(join(root, "deploy/make-conf.sh"), [join(conf.path, "conf")], { stdio: "ignore" }));
+  after(conf.remove);
+  const isThere = (source: string): boolean =>
+    existsSync(join(source.startsWith("./conf/") ? conf.path : join(root, "deploy"), source));
   const partOf = (name: string): Part | undefined => names.find((part) => name.startsWith(part));
 
   it("runs two gateways, two token services, Redis, Prometheus and Grafana", () => {
@@ -153,8 +166,7 @@ describe("deploy/compose.yaml", () => {
       for (const mount of each.volumes) {
         const [source = ""] = mount.split(":");
         if (!source.startsWith("./")) expect(compose.volumes, mount).to.have.property(source);
-        else if (source.startsWith("./compose/"))
-          expect(existsSync(join(root, "deploy", source)), source).to.equal(true);
+        else expect(isThere(source), source).to.equal(true);
       }
     });
 
@@ -169,6 +181,24 @@ describe("deploy/compose.yaml", () => {
         checkEnvironment(part, { ...environmentIn(stage(part)), ...each.environment });
       });
   }
+
+  it("finds the files of its secrets and settings", () => {
+    for (const { file } of Object.values(compose.secrets)) expect(isThere(file), file).to.equal(true);
+    for (const [, { env_file = [] }] of services)
+      for (const file of env_file) expect(isThere(`./${file}`), file).to.equal(true);
+  });
+
+  it("has Prometheus read the alert rules that are mounted, and not their tests", () => {
+    const { rule_files } = parse(textOf("deploy/compose/prometheus.yml")) as { rule_files: string[] };
+    const mounted = readdirSync(join(root, "deploy/prometheus"));
+    const patterns = rule_files.map((file) => {
+      const [, name = ""] = /^\/etc\/prometheus\/rules\/([\w.*-]+)$/.exec(file) ?? [];
+      return new RegExp(`^${name.replaceAll(".", "\\.").replaceAll("*", ".*")}$`);
+    });
+    const read = mounted.filter((name) => patterns.some((pattern) => pattern.test(name)));
+    expect(read).to.deep.equal(mounted.filter((name) => "groups" in parse(textOf(`deploy/prometheus/${name}`))));
+    expect(read).to.have.lengthOf(1);
+  });
 
   it("names every instance where it is called and asked", () => {
     const { TOKEN_SERVICE_URL = "" } = compose.services["gateway-1"]?.environment ?? {};
