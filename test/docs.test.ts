@@ -13,6 +13,7 @@ import { errorDomain, wordOf } from "../services/token-lifecycle/errors.js";
 import * as keys from "../services/token-lifecycle/store/keys.js";
 import { exitCodes } from "../tools/cli/output.js";
 import { conformanceDocument } from "../tools/conform/document.js";
+import { previousVersions } from "../tools/previous.js";
 import { expectations, kindNames, storyOf } from "../tools/simulate/kinds.js";
 import { phaseKeys, scenarioKeys } from "../tools/simulate/scenario.js";
 import { withStateDiagram } from "../tools/state-diagram.js";
@@ -119,6 +120,14 @@ describe("the documents", () => {
   it("show the state machine as it is", () => {
     const text = textOf("docs/architecture.md");
     expect(text, "run npm run docs").to.equal(withStateDiagram(text));
+  });
+
+  it("name every version that may run beside this one", () => {
+    expect(tableRows("docs/deployment.md", "version", "commit", "fingerprints", "batches")).to.deep.equal(
+      previousVersions.map(({ name, commit, fingerprints, batches }) => [
+        ...[name, commit, String(fingerprints), batches ? "yes" : "no"],
+      ]),
+    );
   });
 
   it("list every case of the conformance suite", () => {
