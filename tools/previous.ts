@@ -16,8 +16,8 @@ export type Version = {
 
 /** Newest first: the first is the one that this version replaces. docs/deployment.md says when the table moves. */
 export const previousVersions: readonly [Version, ...Version[]] = [
-  { name: "25 November", commit: "0eb19eb327818792e0ca12212b9d5b2bd96b644c", fingerprints: 2, batches: true },
-  { name: "22 November", commit: "29e398ddb99ef9d03c98987d948cff1b62299ceb", fingerprints: 1, batches: false },
+  { name: "2026-11-25", commit: "0eb19eb327818792e0ca12212b9d5b2bd96b644c", fingerprints: 2, batches: true },
+  { name: "2026-11-22", commit: "29e398ddb99ef9d03c98987d948cff1b62299ceb", fingerprints: 1, batches: false },
 ];
 
 const root = fileURLToPath(new URL("../", import.meta.url));
