@@ -217,7 +217,7 @@ async function closedLoop(
   };
   for (const connection of connections) sendOn(connection);
   await Promise.race([finished, failure.caught]);
-  return measuredOf(task, result);
+  return measuredOf(task, result, "the notifications ran out: sign more of them");
 }
 
 /** What the metronome is told: its first beat on the monotonic clock, the time between two, and a word that ends it at 1. */
@@ -290,12 +290,13 @@ async function openLoop(
     Atomics.notify(stop, 0);
     await metronome.terminate();
   }
-  return measuredOf(task, figures?.(times));
+  return measuredOf(task, figures?.(times), "this machine is too busy to keep time");
 }
 
-function measuredOf(task: LoadTask, measured: Measured | undefined): Measured {
+/** `why` says what makes a window short. */
+function measuredOf(task: LoadTask, measured: Measured | undefined, why: string): Measured {
   if (measured === undefined || measured.answers === 0) throw new Error("there was no answer within the window");
   if (measured.seconds * 1000 < task.windowMs / 2)
-    throw new Error(`the notifications ran out after ${measured.seconds.toFixed(1)} s: sign more of them`);
+    throw new Error(`only ${measured.seconds.toFixed(1)} s of the window were measured: ${why}`);
   return measured;
 }

@@ -12,9 +12,9 @@ import { temporaryFolder } from "../support/processes.js";
 
 const options: BenchOptions = {
   ...{ systems: ["product"], durabilities: ["fsync"], connections: [2], scenarios: ["repeat", "forged"] },
-  ...{ openLoops: true, rounds: 1, windowMs: 300, warmMs: 50, warmUp: { crowded: 100, alone: 10 } },
+  ...{ openLoops: true, rounds: 1, windowMs: 1_000, warmMs: 100, warmUp: { crowded: 100, alone: 10 } },
 };
-const count = 3_000;
+const count = 5_000;
 
 describe("a bench", function () {
   this.timeout(60_000);
