@@ -1,5 +1,5 @@
 // Runs a script for many callers: what is asked for in one round of the event loop goes to Redis as one call, so that a batch of
-// notifications costs a command or two, and one fsync.
+// notifications costs a command or two, one write to the connection, and one fsync.
 import { Cluster } from "ioredis";
 import { repeated, type Script } from "../../../lib/script.js";
 import type { RedisClient } from "./redis.js";
@@ -62,11 +62,35 @@ export function gatheredScript(
 
   return (run) =>
     new Promise((resolve, reject) => {
-      if (groups.size === 0) setImmediate(flush);
+      if (groups.size === 0) atEndOfRound(redis, flush);
       const group = groupOf(run);
       const waiting = { run, resolve, reject };
       const others = groups.get(group);
       if (others) others.push(waiting);
       else groups.set(group, [waiting]);
     });
+}
+
+type Flush = () => void;
+const rounds = new WeakMap<RedisClient, Flush[]>();
+
+/**
+ * What the scripts of a round send leaves together: Redis reads it with one look at the connection, and syncs its log once before it
+ * answers, where two writes cost two. In Cluster each node has a connection of its own.
+ */
+function atEndOfRound(redis: RedisClient, flush: Flush): void {
+  const waiting = rounds.get(redis);
+  if (waiting) {
+    waiting.push(flush);
+    return;
+  }
+  const flushes = [flush];
+  rounds.set(redis, flushes);
+  setImmediate(() => {
+    rounds.delete(redis);
+    const stream = redis instanceof Cluster ? undefined : redis.stream;
+    stream?.cork();
+    for (const each of flushes) each();
+    stream?.uncork();
+  });
 }
