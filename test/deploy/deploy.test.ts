@@ -11,6 +11,7 @@ import { parse, parseAllDocuments } from "yaml";
 import * as gateway from "../../gateway/config.js";
 import { adminServer } from "../../lib/admin.js";
 import * as service from "../../services/token-lifecycle/config.js";
+import { nodeFlags } from "../../tools/parts.js";
 import { temporaryFolder } from "../support/processes.js";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -63,6 +64,11 @@ const environmentIn = (lines: string[]): Record<string, string> =>
   );
 
 describe("deploy/Dockerfile", () => {
+  it("runs Node as the launcher does", () => {
+    const [, entry = ""] = /^ENTRYPOINT (.*)$/m.exec(dockerfile) ?? [];
+    expect(JSON.parse(entry)).to.deep.equal(["node", ...nodeFlags]);
+  });
+
   it("copies what there is, and what .dockerignore lets in", () => {
     const allowed = textOf("deploy/Dockerfile.dockerignore").split("\n");
     for (const [, sources = ""] of dockerfile.matchAll(/^COPY (?!--from)(.*) \S+$/gm))
