@@ -86,6 +86,8 @@ describe("on a Redis Cluster", function () {
     });
   });
   after(async () => {
+    // A test that fails leaves its load behind.
+    [isLoaded, isOver] = [false, true];
     await watching?.stop();
     client?.close();
     await gateway?.stop();
@@ -97,13 +99,13 @@ describe("on a Redis Cluster", function () {
   // The load: every notification is sent until it is settled, as Alipay+ does.
   const settled: string[] = [];
   const wrong: string[] = [];
-  let [firstTry, isLoaded] = [0, false];
+  let [firstTry, isLoaded, isOver] = [0, false, false];
   let load: Promise<unknown> = Promise.resolve();
   async function work(): Promise<void> {
     const agent = new Agent({ keepAlive: true });
     while (isLoaded) {
       const members = notification({ customerId: `customer-${settled.length % 7}` });
-      for (let tries = 0; ; tries++) {
+      for (let tries = 0; !isOver; tries++) {
         const status = await notify(gateway.url, members, { agent }).then(
           ({ result }) => result.resultStatus,
           () => "none",
@@ -223,6 +225,28 @@ describe("on a Redis Cluster", function () {
     await until("one who goes on from before sees all too", () => {
       const seen = new Set(behind.events.map(({ tokenReferenceId }) => tokenReferenceId));
       return settled.every((reference) => seen.has(reference));
+    });
+    await behind.stop();
+  });
+
+  it("loses nothing and says no F when a master is added and gets partitions", async () => {
+    startLoad();
+    const before = settled.length;
+    const cursor = watching.cursor();
+    const added = await cluster.addMaster();
+    for (const partition of [1, 6]) {
+      await cluster.movePartition(partition, added);
+      expect(await cluster.masterOf(partition)).to.equal(added);
+    }
+    const moved = settled.length;
+    const isThere = (partition: number) => settled.slice(moved).some((each) => partitionOf(each) === partition);
+    await until("the load reaches what it got", () => isThere(1) && isThere(6));
+    await stopLoad();
+    await checkSettled(settled);
+    const behind = watch(client, { start: { case: "cursor", value: cursor } });
+    await until("one who goes on from before sees all too", () => {
+      const seen = new Set(behind.events.map(({ tokenReferenceId }) => tokenReferenceId));
+      return settled.slice(before).every((reference) => seen.has(reference));
     });
     await behind.stop();
   });

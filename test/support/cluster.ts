@@ -17,8 +17,10 @@ export type TestCluster = {
   readonly connect: () => Promise<RedisClient>;
   /** The port of the master that has a partition. */
   readonly masterOf: (partition: number) => Promise<number>;
-  /** Moves a partition to a master that does not have it, key by key. */
-  readonly movePartition: (partition: number) => Promise<void>;
+  /** Moves a partition to a master that does not have it, key by key; to any, or to that of a port. */
+  readonly movePartition: (partition: number, to?: number) => Promise<void>;
+  /** Adds a master with a replica, and gives back its port. It has no slots yet. */
+  readonly addMaster: () => Promise<number>;
   /** Changes a setting of the master that has a partition. */
   readonly configure: (partition: number, name: string, value: string) => Promise<void>;
   /** Stops the replica of a partition where it stands, so that its master still counts it; gives back what lets it go on. */
@@ -45,19 +47,22 @@ export async function startTestCluster(folder: string, nodeTimeoutMs = 1_500): P
     return spawn(program, args, { stdio: "ignore" });
   };
   const nodes: Node[] = [];
-  for (let i = 0; i < 2 * masters; i++) {
+  const addNode = async (): Promise<Node> => {
     // The bus of the nodes listens 10,000 ports above.
     let port = await freePort();
     while (port > 55_000) port = await freePort();
-    const dir = join(folder, `node-${i}`);
+    const dir = join(folder, `node-${nodes.length}`);
     mkdirSync(dir, { recursive: true });
     const connection = new Redis({
       ...{ port, host: "127.0.0.1", maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 5_000 },
       ...{ retryStrategy: () => 20, enableReadyCheck: false },
     });
     connection.on("error", () => {});
-    nodes.push({ port, dir, process: launch(port, dir), connection });
-  }
+    const node = { port, dir, process: launch(port, dir), connection };
+    nodes.push(node);
+    return node;
+  };
+  for (let i = 0; i < 2 * masters; i++) await addNode();
   const connections: RedisClient[] = [];
   const stop = async (): Promise<void> => {
     for (const { connection } of nodes) connection.disconnect();
@@ -106,11 +111,25 @@ export async function startTestCluster(folder: string, nodeTimeoutMs = 1_500): P
         await until("its nodes are too", () => redis.nodes("master").every(({ status }) => status === "ready"));
       return redis;
     },
-    async movePartition(partition) {
+    async addMaster() {
+      const [known, master, replica] = [alive()[0], await addNode(), await addNode()];
+      await until("both answer", () => [master, replica].every(({ connection }) => connection.status === "ready"));
+      for (const node of [master, replica]) await node.connection.cluster("MEET", "127.0.0.1", known?.port ?? 0);
+      const id = await idOf(master);
+      await until("it replicates", () => replica.connection.cluster("REPLICATE", id).then(isDone, isNotDone));
+      const isWhole = async (): Promise<boolean> => {
+        const infos = await Promise.all(alive().map(({ connection }) => connection.cluster("INFO")));
+        const marks = ["cluster_state:ok", `cluster_known_nodes:${nodes.length}`];
+        return infos.every((info) => marks.every((mark) => String(info).includes(mark))) && (await isInStep(replica));
+      };
+      await until("all know it, and it has its replica", isWhole, 20_000);
+      return master.port;
+    },
+    async movePartition(partition, port) {
       const slot = slotOf(eventsKey(partition));
       const source = at(await masterOf(partition));
       const owners = await Promise.all(Array.from({ length: partitions }, (_, each) => masterOf(each)));
-      const target = at(owners.find((port) => port !== source.port) ?? 0);
+      const target = at(port ?? owners.find((owner) => owner !== source.port) ?? 0);
       const [from, to] = [await idOf(source), await idOf(target)];
       await target.connection.cluster("SETSLOT", slot, "IMPORTING", from);
       await source.connection.cluster("SETSLOT", slot, "MIGRATING", to);
@@ -147,6 +166,9 @@ export async function startTestCluster(folder: string, nodeTimeoutMs = 1_500): P
   };
 }
 
+const isDone = (): boolean => true;
+const isNotDone = (): boolean => false;
+
 type Slots = [from: number, to: number, ...masterThenReplicas: [host: string, port: number][]][];
 const slotsAt = async (node: Node | undefined): Promise<Slots> =>
   (await node?.connection.call("CLUSTER", "SLOTS")) as Slots;
@@ -177,10 +199,7 @@ async function form(nodes: readonly Node[]): Promise<void> {
   for (const [i, node] of nodes.entries())
     if (i >= masters)
       await until("it replicates", () =>
-        on<Promise<unknown>>(node, "REPLICATE", ids[i - masters] ?? "").then(
-          () => true,
-          () => false,
-        ),
+        on<Promise<unknown>>(node, "REPLICATE", ids[i - masters] ?? "").then(isDone, isNotDone),
       );
   const isReady = async (): Promise<boolean> => {
     const infos = await Promise.all(nodes.map(infoOf));
