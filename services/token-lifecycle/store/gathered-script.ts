@@ -90,7 +90,10 @@ function atEndOfRound(redis: RedisClient, flush: Flush): void {
     rounds.delete(redis);
     const stream = redis instanceof Cluster ? undefined : redis.stream;
     stream?.cork();
-    for (const each of flushes) each();
-    stream?.uncork();
+    try {
+      for (const each of flushes) each();
+    } finally {
+      stream?.uncork();
+    }
   });
 }
