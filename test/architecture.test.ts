@@ -70,6 +70,7 @@ const mayImport: Record<string, { files: string[]; packages: string[] | "any" }>
       "services/token-lifecycle/vault/",
       "services/token-lifecycle/validation.ts",
       "lib/rpc/deadline.ts",
+      "lib/rpc/streamed-calls.ts",
       "lib/rpc/tracing.ts",
       "lib/trace.ts",
       "proto/gen/",

@@ -11,7 +11,7 @@ import {
 } from "@bufbuild/protobuf";
 import { StartError } from "../../lib/program.js";
 import { emptyOf } from "../../lib/protobuf/empty.js";
-import { type Batch, batchOf } from "../../lib/rpc/batch.js";
+import { type Batch, batchOf, batchStreamOf } from "../../lib/rpc/batch.js";
 import { type Delivery, DeliverySchema, endpoint } from "../../proto/gen/alipayplus/dialect/v1/dialect_pb.js";
 import { type Decoder, decoderOf, type Encoder, encoderOf } from "./dialect.js";
 import { parseJson } from "./json.js";
@@ -62,7 +62,7 @@ export function endpointsOf(
 }
 
 function endpointOf(method: DescMethod): Endpoint {
-  const { api, body, responseBody, batch } = getOption(method, endpoint);
+  const { api, body, responseBody, batch, batchStream } = getOption(method, endpoint);
   const wrong = (what: string): never => {
     throw new StartError(`rpc ${method.parent.typeName}/${method.name}: option endpoint ${what}.`);
   };
@@ -78,7 +78,8 @@ function endpointOf(method: DescMethod): Endpoint {
       : (messageField(method.output, responseBody) ?? wrong("names a response_body that is no message field"));
   if (responseField?.message.fields.some(({ jsonName }) => jsonName === "result"))
     return wrong('names a response_body with a field "result", which is the gateway\'s own');
-  const batched = batch === "" ? {} : { batch: batchNamed(batch, method, wrong) };
+  if (batchStream !== "" && batch === "") return wrong("names a batch_stream without a batch");
+  const batched = batch === "" ? {} : { batch: batchNamed(batch, batchStream, method, wrong) };
   try {
     const encodeResponse = responseField && encoderOf(responseField.message);
     const [emptyRequest, emptyDelivery] = [emptyOf(method.input), emptyOf(DeliverySchema)];
@@ -105,9 +106,10 @@ function endpointOf(method: DescMethod): Endpoint {
   }
 }
 
-function batchNamed(name: string, method: DescMethodUnary, wrong: (what: string) => never): Batch {
+function batchNamed(name: string, streamName: string, method: DescMethodUnary, wrong: (what: string) => never): Batch {
   try {
-    return batchOf(method, name);
+    const batch = batchOf(method, name);
+    return streamName === "" ? batch : { ...batch, stream: batchStreamOf(batch, streamName) };
   } catch (error) {
     return wrong(`names a batch that is none: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -1,5 +1,5 @@
-// A channel to one address: bytes of a unary request out, bytes of its response back, in the Connect protocol on HTTP/2. What the
-// peer did not choose to say is UNAVAILABLE or DEADLINE_EXCEEDED, as a gRPC client would have it, never CANCELED or INTERNAL.
+// A channel to one address, in the Connect protocol on HTTP/2: bytes of a unary request out and bytes of its response back, or calls that
+// last. What the peer did not choose to say is UNAVAILABLE or DEADLINE_EXCEEDED, as a gRPC client would have it, never CANCELED or INTERNAL.
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
@@ -14,8 +14,19 @@ import type { TlsFiles } from "../tls-files.js";
 export type ConnectChannel = {
   /** Throws ConnectError. `timeoutMs` is the call's deadline; there is none without one. */
   readonly call: (path: string, request: Buffer, timeoutMs: number | undefined) => Promise<Buffer>;
+  /** Begins a call that lasts, see batch-stream.ts. Throws ConnectError. */
+  readonly open: (path: string) => LastingCall;
   /** Ends the connection and every call on it. */
   readonly close: () => void;
+};
+
+export type LastingCall = {
+  /** Our side of it is ended, in good order, when its connection gets no more calls. */
+  readonly stream: ClientHttp2Stream;
+  /** To be told of each answer. */
+  readonly heard: () => void;
+  /** Remembers this moment. What it returns is for the deadline of something that was asked now: a connection that was silent since gets no more calls. */
+  readonly listen: () => () => void;
 };
 
 export type ChannelOptions = {
@@ -25,18 +36,22 @@ export type ChannelOptions = {
 };
 
 const contentType = "application/proto";
+/** Of a stream of messages in envelopes. */
+export const streamContentType = "application/connect+proto";
 const jsonForm = /^application\/json(; ?charset=utf-8)?$/i;
 /** How long a connection may take to come about, in milliseconds: long enough for one lost packet. */
 const connectMs = 1_500;
 /** How long a connection that gets no more calls may take for those it has, in milliseconds. */
 const lingerMs = 10_000;
-const unavailable = (what: string, cause?: unknown): ConnectError =>
+export const unavailable = (what: string, cause?: unknown): ConnectError =>
   new ConnectError(what, Code.Unavailable, undefined, undefined, cause);
 
 type Connection = {
   readonly session: ClientHttp2Session;
   /** Answers that came so far. */
   answers: number;
+  /** Calls that last. */
+  readonly lasting: Set<ClientHttp2Stream>;
 };
 
 export function connectChannel(baseUrl: string, { tls, readMaxBytes }: ChannelOptions): ConnectChannel {
@@ -45,9 +60,21 @@ export function connectChannel(baseUrl: string, { tls, readMaxBytes }: ChannelOp
   let newest: Connection | undefined;
   let isClosed = false;
 
-  const drop = (session: ClientHttp2Session): void => {
-    if (newest?.session === session) newest = undefined;
-  };
+  function drop(session: ClientHttp2Session): void {
+    if (newest?.session !== session) return;
+    // The peer answers what it has got, and ends them.
+    for (const stream of newest.lasting) stream.end();
+    newest = undefined;
+  }
+
+  /** See LastingCall.listen. */
+  function listeningTo(used: Connection): () => void {
+    const { answers, session } = used;
+    return () => {
+      // When nothing at all came in this time, the peer may be gone without a word: the next call tries a new connection.
+      if (!session.connecting && used.answers === answers) retire(session);
+    };
+  }
 
   /** Gives it no more calls, and ends it when those under way are over. */
   function retire(session: ClientHttp2Session): void {
@@ -58,6 +85,11 @@ export function connectChannel(baseUrl: string, { tls, readMaxBytes }: ChannelOp
     // A peer that is gone without a word takes no part in an orderly end.
     const timer = setTimeout(() => session.destroy(), lingerMs).unref();
     session.on("close", () => clearTimeout(timer));
+  }
+
+  /** A connection has names for a billion calls, and may have given its last one when one never went out. */
+  function retireUsedUp(session: ClientHttp2Session, stream: ClientHttp2Stream): void {
+    if (stream.pending) retire(session);
   }
 
   function connection(): Connection {
@@ -75,7 +107,7 @@ export function connectChannel(baseUrl: string, { tls, readMaxBytes }: ChannelOp
       sessions.delete(session);
     });
     sessions.add(session);
-    newest = { session, answers: 0 };
+    newest = { session, answers: 0, lasting: new Set() };
     return newest;
   }
 
@@ -83,13 +115,12 @@ export function connectChannel(baseUrl: string, { tls, readMaxBytes }: ChannelOp
     call: (path, request, timeoutMs) =>
       new Promise((resolve, reject) => {
         const used = connection();
-        const { session, answers } = used;
-        const stream = begin(session, path, timeoutMs);
+        const retireSilent = listeningTo(used);
+        const stream = begin(used.session, path, contentType, timeoutMs);
         let headers: IncomingHttpHeaders | undefined;
         const onDeadline = (): void => {
           reject(new ConnectError(`no answer within ${timeoutMs} ms`, Code.DeadlineExceeded));
-          // When nothing at all came in this time, the peer may be gone without a word: the next call tries a new connection.
-          if (!session.connecting && used.answers === answers) retire(session);
+          retireSilent();
           stream.close(constants.NGHTTP2_CANCEL);
         };
         const timer = timeoutMs === undefined ? undefined : setTimeout(onDeadline, timeoutMs);
@@ -100,13 +131,28 @@ export function connectChannel(baseUrl: string, { tls, readMaxBytes }: ChannelOp
         readAll(stream, readMaxBytes)
           .then((bytes) => resolve(responseOf(headers, bytes)))
           .catch((error: unknown) => {
-            // It never went out: a connection has names for a billion calls, and may have given its last one.
-            if (stream.pending) retire(session);
+            retireUsedUp(used.session, stream);
             reject(error);
           })
           .finally(() => clearTimeout(timer));
         stream.end(request);
       }),
+    open(path) {
+      const used = connection();
+      const stream = begin(used.session, path, streamContentType, undefined);
+      used.lasting.add(stream);
+      stream.on("close", () => {
+        used.lasting.delete(stream);
+        retireUsedUp(used.session, stream);
+      });
+      return {
+        stream,
+        heard() {
+          used.answers += 1;
+        },
+        listen: () => listeningTo(used),
+      };
+    },
     close() {
       isClosed = true;
       for (const session of sessions) session.destroy();
@@ -114,12 +160,17 @@ export function connectChannel(baseUrl: string, { tls, readMaxBytes }: ChannelOp
   };
 }
 
-const begin = (session: ClientHttp2Session, path: string, timeoutMs: number | undefined): ClientHttp2Stream =>
+const begin = (
+  session: ClientHttp2Session,
+  path: string,
+  type: string,
+  timeoutMs: number | undefined,
+): ClientHttp2Stream =>
   orUnavailable("the connection takes no call", () =>
     session.request({
       ":method": "POST",
       ":path": path,
-      "content-type": contentType,
+      "content-type": type,
       "connect-protocol-version": "1",
       ...(timeoutMs !== undefined && { "connect-timeout-ms": String(timeoutMs) }),
     }),

@@ -1,27 +1,12 @@
 // Answers chosen unary rpcs of the Connect protocol on HTTP/2 straight from the stream, for the callers that call most. The same
 // interceptors run as in the general handler, which answers everything else: other protocols, codecs and compression.
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import { create, type DescMethodUnary, type Message, type MessageInitShape } from "@bufbuild/protobuf";
-import {
-  Code,
-  ConnectError,
-  type ContextValues,
-  type HandlerContext,
-  type Interceptor,
-  type UnaryRequest,
-  type UnaryResponse,
-} from "@connectrpc/connect";
+import type { DescMethodUnary, Message } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ContextValues, type Interceptor } from "@connectrpc/connect";
 import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import { decoderOf } from "../protobuf/decoder.js";
 import { encoderOf } from "../protobuf/encoder.js";
-
-export type DirectRpc = {
-  readonly method: DescMethodUnary;
-  readonly implementation: (
-    request: never,
-    context: HandlerContext,
-  ) => Promise<MessageInitShape<DescMethodUnary["output"]>>;
-};
+import { answering, type UnaryRpc } from "./answering.js";
 
 export type DirectOptions = {
   readonly interceptors: readonly Interceptor[];
@@ -42,17 +27,12 @@ const timeoutForm = /^[1-9][0-9]{0,8}$/;
 const dropLimitBytes = 4 * 1024 * 1024;
 const dropMs = 10_000;
 
-type Answer = (request: UnaryRequest) => Promise<UnaryResponse>;
 type Call = { readonly signal: AbortSignal; readonly end: () => void };
 
-export function directUnary(rpcs: readonly DirectRpc[], options: DirectOptions): Direct {
+export function directUnary(rpcs: readonly UnaryRpc[], options: DirectOptions): Direct {
   const answers = new Map(
     rpcs.map((rpc) => {
-      // As in the library: the first interceptor is the outermost.
-      const answer = options.interceptors.reduceRight<Answer>(
-        (next, interceptor) => interceptor(next as never) as Answer,
-        answerOf(rpc),
-      );
+      const answer = answering(rpc, options.interceptors);
       return [`/${rpc.method.parent.typeName}/${rpc.method.name}`, { method: rpc.method, answer }];
     }),
   );
@@ -97,33 +77,6 @@ export function directUnary(rpcs: readonly DirectRpc[], options: DirectOptions):
       .catch(() => stream.close(constants.NGHTTP2_INTERNAL_ERROR))
       .finally(call.end);
     return true;
-  };
-}
-
-function answerOf({ method, implementation }: DirectRpc): Answer {
-  return async (request) => {
-    const context = {
-      method,
-      service: request.service,
-      protocolName: "connect",
-      requestMethod: "POST",
-      url: request.url,
-      signal: request.signal,
-      values: request.contextValues,
-      requestHeader: request.header,
-      responseHeader: new Headers(),
-      responseTrailer: new Headers(),
-      timeoutMs: () => undefined,
-    } satisfies HandlerContext;
-    const output = await implementation(request.message as never, context);
-    return {
-      stream: false,
-      service: request.service,
-      method,
-      header: context.responseHeader,
-      trailer: context.responseTrailer,
-      message: create(method.output, output),
-    };
   };
 }
 

@@ -1,10 +1,12 @@
 // A Transport for unary rpcs that gathers calls while the peer has a backlog, where the rpc has a batch rpc beside it. A call goes
-// out at once, and alone, while fewer than `inFlight` are under way; none waits longer than `patienceMs` for company.
+// out at once, and alone, while fewer than `inFlight` are under way; none waits longer than `patienceMs` for company. Where there is a stream of
+// batches too, all of them go over that, a call that is alone as a batch of one; an older peer gets what it knows.
 import type { DescMessage, DescMethodUnary, Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport, type UnaryResponse } from "@connectrpc/connect";
 import { decoderOf } from "../protobuf/decoder.js";
 import { encoderOf } from "../protobuf/encoder.js";
 import type { Batch, BatchItem, BatchResult } from "./batch.js";
+import { batchStream, encoded, type SendBatch } from "./batch-stream.js";
 import type { ConnectChannel } from "./connect-channel.js";
 
 export type GatheringLimits = {
@@ -16,10 +18,12 @@ export type GatheringLimits = {
   readonly items: number;
   /** Size of one batch, in bytes; below what the peer reads. */
   readonly bytes: number;
+  /** Size of the largest answer, in bytes. */
+  readonly readMaxBytes: number;
 };
 
-/** After a peer said that it has no such batch rpc, calls go alone for this long, in milliseconds. */
-const aloneMs = 60_000;
+/** After a peer said that it has no such rpc, it is not asked for it again for this long, in milliseconds. */
+const withoutMs = 60_000;
 
 /** Said of a batch that is too large, or that one of its items spoils: its halves may fare better. */
 const ofTheBatch: ReadonlySet<Code> = new Set([Code.InvalidArgument, Code.ResourceExhausted, Code.Internal]);
@@ -47,11 +51,15 @@ export function gatheringTransport(
 
   function gathererOf(method: DescMethodUnary, batch: Batch) {
     const encode = encoderOf(batch.method.input);
+    const stream =
+      batch.stream &&
+      batchStream(channel, batch.stream, { writeMaxBytes: limits.bytes, readMaxBytes: limits.readMaxBytes });
     const waiting: Waiting[] = [];
     let inFlight = 0;
     let isScheduled = false;
     let patience: NodeJS.Timeout | undefined;
     let aloneUntilMs = 0;
+    let streamlessUntilMs = 0;
 
     const isAlone = (): boolean => performance.now() < aloneUntilMs;
 
@@ -88,33 +96,45 @@ export function gatheringTransport(
       const [first, second] = items;
       if (first === undefined) return;
       const timeouts = items.map(({ endMs }) => Math.max(1, Math.floor(endMs - now)));
-      if (second === undefined) return first.settle(await settled(alone(method, first.request, timeouts[0])));
-      const results = await settled(together(items, timeouts));
-      if (results instanceof ConnectError) await withoutResults(items, results);
-      else for (const [index, result] of results.entries()) items[index]?.settle(result);
-    }
-
-    async function together(items: readonly Waiting[], timeouts: readonly number[]): Promise<BatchResult[]> {
-      const bytes = encoded(items.map(({ request }, index) => ({ request, timeoutMs: timeouts[index] ?? 1 })));
-      if (bytes.length > limits.bytes) throw new ConnectError("the batch is too large", Code.ResourceExhausted);
-      const answer = await channel.call(pathOf(batch.method), bytes, Math.max(...timeouts));
-      return batch.resultsOf(decode(batch.method.output, answer), items.length);
-    }
-
-    function encoded(items: readonly BatchItem[]): Buffer {
-      try {
-        return encode(batch.requestOf(items));
-      } catch (error) {
-        throw new ConnectError("the batch cannot be encoded", Code.Internal, undefined, undefined, error);
+      const isStreamed = stream !== undefined && now >= streamlessUntilMs;
+      if (second === undefined && !isStreamed) return sendAlone(first, timeouts[0]);
+      const results = await settled(together(items, timeouts, isStreamed ? stream.send : unary));
+      if (!(results instanceof ConnectError)) {
+        for (const [index, result] of results.entries()) items[index]?.settle(result);
+        return;
       }
+      if (isStreamed && (results.code === Code.Unimplemented || stream.isHeldBack()))
+        streamlessUntilMs = performance.now() + withoutMs;
+      // An older peer: it did nothing with any of them.
+      if (isStreamed && results.code === Code.Unimplemented) await sendAll(items);
+      else if (second === undefined && ofTheBatch.has(results.code)) await sendAlone(first, timeouts[0]);
+      else await withoutResults(items, results);
+    }
+
+    async function sendAlone({ request, settle }: Waiting, timeoutMs: number | undefined): Promise<void> {
+      settle(await settled(alone(method, request, timeoutMs)));
+    }
+
+    async function together(
+      items: readonly Waiting[],
+      timeouts: readonly number[],
+      send: SendBatch,
+    ): Promise<BatchResult[]> {
+      const given = items.map(({ request }, index): BatchItem => ({ request, timeoutMs: timeouts[index] ?? 1 }));
+      return batch.resultsOf(await send(batch.requestOf(given), Math.max(...timeouts)), items.length);
+    }
+
+    async function unary(request: Message, timeoutMs: number): Promise<Message> {
+      const bytes = encoded(encode, request, limits.bytes);
+      return decode(batch.method.output, await channel.call(pathOf(batch.method), bytes, timeoutMs));
     }
 
     async function withoutResults(items: readonly Waiting[], error: ConnectError): Promise<void> {
       const { code, rawMessage, cause } = error;
       const middle = Math.ceil(items.length / 2);
       if (code === Code.Unimplemented) {
-        // An older peer: it did nothing with any of them.
-        aloneUntilMs = performance.now() + aloneMs;
+        // As above: it is older still.
+        aloneUntilMs = performance.now() + withoutMs;
         await Promise.all(items.map((item) => sendAll([item])));
       } else if (ofTheBatch.has(code)) await Promise.all([items.slice(0, middle), items.slice(middle)].map(sendAll));
       // Its details speak of the batch: none of the items was decided.

@@ -2,22 +2,26 @@
 import { setMaxListeners } from "node:events";
 import type { Socket } from "node:net";
 import { createRegistry } from "@bufbuild/protobuf";
-import { Code, ConnectError, type Interceptor, type ServiceImpl } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { answering } from "../../lib/rpc/answering.js";
 import { limitingTime, longestTimerMs } from "../../lib/rpc/deadline.js";
-import { directUnary } from "../../lib/rpc/direct-unary.js";
+import { type Direct, type DirectOptions, directUnary } from "../../lib/rpc/direct-unary.js";
 import { createDoor, type Door } from "../../lib/rpc/door.js";
 import { createHealth, type HealthState } from "../../lib/rpc/health.js";
 import { measuring, type OnCall } from "../../lib/rpc/measure.js";
 import { isFromABrowser, limitingPages } from "../../lib/rpc/pages.js";
 import { quietJson } from "../../lib/rpc/quiet-json.js";
 import { addReflection } from "../../lib/rpc/reflection.js";
+import { directStream, streamedByHandler } from "../../lib/rpc/streamed-calls.js";
 import type { TlsFiles } from "../../lib/tls-files.js";
 import { file_google_rpc_error_details } from "../../proto/gen/google/rpc/error_details_pb.js";
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.js";
 import { TokenLifecycleService } from "../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
 import { type Audit, authorizing, contextOf, identityOf, pathsNeeding } from "./access/caller.js";
 import type { Caller, Policy } from "./access/policy.js";
+import { streamOfBatches } from "./rpcs/stream-record-activations.js";
+import type { TokenRpcs } from "./token-lifecycle-service.js";
 import { droppingUnknownFields } from "./unknown-fields.js";
 import { type Validate, validating } from "./validation.js";
 
@@ -29,7 +33,7 @@ export type TokenServer = {
 };
 
 export type ServerOptions = {
-  readonly service: ServiceImpl<typeof TokenLifecycleService>;
+  readonly service: TokenRpcs;
   readonly validate: Validate;
   readonly audit: Audit;
   /** Certificate files for TLS; without them the port is plain. */
@@ -66,11 +70,19 @@ export function createTokenServer(options: ServerOptions): TokenServer {
     validating(options.validate),
   ];
   const contextOn = (socket: Socket | undefined) => contextOf(identityOf(socket, options.policy(), options.local));
+  // What the gateway calls, many times a second.
+  const { recordActivation, batchRecordActivations } = TokenLifecycleService.method;
+  const batches = { method: batchRecordActivations, implementation: options.service.batchRecordActivations as never };
+  const streamed = { ...streamOfBatches, rpc: batches, answer: answering(batches, interceptors) };
   // A status inside a message holds its details as Any.
   const jsonOptions = { registry: createRegistry(file_google_rpc_error_details) };
   const handler = connectNodeAdapter({
     routes(router) {
-      for (const method of TokenLifecycleService.methods)
+      // Each of its calls stands behind the interceptors.
+      router.rpc(streamed.method, streamedByHandler(streamed) as never, {
+        jsonOptions: quietJson(streamed.method.input, jsonOptions),
+      });
+      for (const method of TokenLifecycleService.methods.filter((each) => each !== streamed.method))
         router.rpc(method, options.service[method.localName as keyof typeof options.service] as never, {
           interceptors,
           jsonOptions: quietJson(method.input, jsonOptions),
@@ -84,21 +96,18 @@ export function createTokenServer(options: ServerOptions): TokenServer {
     shutdownSignal: shutdown.signal,
     contextValues: (request) => contextOn("stream" in request ? request.stream.session?.socket : request.socket),
   });
-  // What the gateway calls, many times a second.
-  const { recordActivation, batchRecordActivations } = TokenLifecycleService.method;
-  const direct = directUnary(
-    [
-      { method: recordActivation, implementation: options.service.recordActivation as never },
-      { method: batchRecordActivations, implementation: options.service.batchRecordActivations as never },
-    ],
-    {
-      interceptors,
-      contextValues: (stream) => contextOn(stream.session?.socket),
-      readMaxBytes,
-      maxDeadlineMs,
-      shutdown: shutdown.signal,
-    },
+  const directOptions: DirectOptions = {
+    interceptors,
+    contextValues: (stream) => contextOn(stream.session?.socket),
+    readMaxBytes,
+    maxDeadlineMs,
+    shutdown: shutdown.signal,
+  };
+  const unary = directUnary(
+    [{ method: recordActivation, implementation: options.service.recordActivation as never }, batches],
+    directOptions,
   );
+  const stream = directStream(streamed, directOptions);
   const limited = limitingPages(handler, {
     origins: options.pageOrigins,
     paths: pathsNeeding(TokenLifecycleService, new Set(["read", "watch"])),
@@ -106,7 +115,8 @@ export function createTokenServer(options: ServerOptions): TokenServer {
     onRefused: ({ path, origin }) => options.audit({ call: path, caller: `page ${origin}`, outcome: "denied" }),
   });
   // What may come from a page takes the way on which pages are told apart.
-  const directForPrograms: typeof direct = (stream, headers) => !isFromABrowser(headers) && direct(stream, headers);
+  const directForPrograms: Direct = (caller, headers) =>
+    !isFromABrowser(headers) && (stream(caller, headers) || unary(caller, headers));
   const door = createDoor(limited, options.tls, directForPrograms);
   return {
     door,

@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import {
   create,
   createRegistry,
+  type DescMethod,
   fromBinary,
   type MessageInitShape,
   toBinary,
@@ -34,6 +35,10 @@ import {
   type RecordActivationRequest,
   RecordActivationRequestSchema,
   RecordActivationResponseSchema,
+  type StreamRecordActivationsRequest,
+  StreamRecordActivationsRequestSchema,
+  type StreamRecordActivationsResponse,
+  StreamRecordActivationsResponseSchema,
   TokenLifecycleService,
 } from "../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
 import { Outcome } from "../../proto/gen/mpp/token/v1/token_pb.js";
@@ -41,9 +46,8 @@ import { startTestBackEnd, type TestBackEnd, untilServing } from "../support/pro
 import { activationRequest } from "../support/rpc.js";
 
 const buf = fileURLToPath(new URL("../../node_modules/.bin/buf", import.meta.url));
-const { recordActivation, batchRecordActivations } = TokenLifecycleService.method;
-const pathOf = ({ parent, name }: typeof recordActivation | typeof batchRecordActivations) =>
-  `/${parent.typeName}/${name}`;
+const { recordActivation, batchRecordActivations, streamRecordActivations } = TokenLifecycleService.method;
+const pathOf = ({ parent, name }: DescMethod) => `/${parent.typeName}/${name}`;
 
 /** A status in JSON holds its details as Any. */
 const registry = createRegistry(file_google_rpc_error_details);
@@ -51,6 +55,10 @@ const registry = createRegistry(file_google_rpc_error_details);
 type Item = MessageInitShape<typeof BatchRecordActivationsItemSchema>;
 type Made = {
   call: (items: Item[], timeoutMs?: number) => Promise<BatchRecordActivationsResponse>;
+  /** The answers to these batches over one stream, as they come. */
+  stream: (
+    batches: readonly { sequence: number; items: Item[]; timeoutMs?: number }[],
+  ) => Promise<StreamRecordActivationsResponse[]>;
   close: () => void;
 };
 
@@ -61,6 +69,14 @@ const overConnectNode =
     const client = createClient(TokenLifecycleService, create({ baseUrl, sessionManager }));
     return {
       call: (items, timeoutMs = 10_000) => client.batchRecordActivations({ items }, { timeoutMs }),
+      async stream(batches) {
+        const requests = (async function* () {
+          for (const { items, ...more } of batches) yield { ...more, batch: { items } };
+        })();
+        const replies: StreamRecordActivationsResponse[] = [];
+        for await (const reply of client.streamRecordActivations(requests, { timeoutMs: 0 })) replies.push(reply);
+        return replies;
+      },
       close: () => sessionManager.abort(),
     };
   };
@@ -80,7 +96,23 @@ function overGrpcJs(baseUrl: string): Made {
           reply === undefined ? reject(new ConnectError(error?.details ?? "", Number(error?.code))) : resolve(reply),
       );
     });
-  return { call, close: () => client.close() };
+  const stream: Made["stream"] = (batches) =>
+    new Promise((resolve, reject) => {
+      const replies: StreamRecordActivationsResponse[] = [];
+      const calls = client
+        .makeBidiStreamRequest<StreamRecordActivationsRequest, StreamRecordActivationsResponse>(
+          pathOf(streamRecordActivations),
+          (message) => Buffer.from(toBinary(StreamRecordActivationsRequestSchema, message)),
+          (bytes) => fromBinary(StreamRecordActivationsResponseSchema, bytes),
+        )
+        .on("data", (reply) => replies.push(reply))
+        .on("error", reject)
+        .on("end", () => resolve(replies));
+      for (const { items, ...more } of batches)
+        calls.write(create(StreamRecordActivationsRequestSchema, { ...more, batch: { items } }));
+      calls.end();
+    });
+  return { call, stream, close: () => client.close() };
 }
 
 const clients: Record<string, (baseUrl: string) => Made> = {
@@ -179,6 +211,26 @@ describe("BatchRecordActivations", () => {
           expect(error.rawMessage).to.match(/^items must contain /);
           expect(wordsOf(await made.call([{ request }]))).to.deep.equal(["APPLIED"]);
         });
+
+      it("takes batches over one stream too, and answers each as it would have been answered alone", async () => {
+        const [known, fresh] = [activationRequest(), activationRequest()];
+        await made.call([{ request: known }]);
+        const replies = await made.stream([
+          { sequence: 4_294_967_295, items: [{ request: known }, {}, { request: fresh }] },
+          { sequence: 2, items: [] },
+          { sequence: 3, items: [{ request: activationRequest() }], timeoutMs: 5_000 },
+        ]);
+        const words = replies.map(({ sequence, result }) => [
+          sequence,
+          result.case === "response" ? wordsOf(result.value) : result.case && told(result.value).reason,
+        ]);
+        expect(Object.fromEntries(words)).to.deep.equal({
+          4294967295: ["REPEATED", "FIELD_VIOLATION", "APPLIED"],
+          2: "FIELD_VIOLATION",
+          3: ["APPLIED"],
+        });
+        expect(words).to.have.length(3);
+      });
     });
 
   it("ends each item at its own deadline, and the batch at its caller's", async () => {
@@ -219,18 +271,28 @@ describe("BatchRecordActivations", () => {
     }
   });
 
-  it("drops what it does not know of an item, but for token data", async () => {
-    const request = activationRequest();
+  it("drops what it does not know of an item, but for token data, whichever way it came", async () => {
     const unknown: UnknownField[] = [{ no: 200, wireType: 2, data: Buffer.from("\x06secret") }];
-    if (request.activation) request.activation.$unknown = unknown;
+    const withUnknown = () => {
+      const request = activationRequest();
+      if (request.activation) request.activation.$unknown = unknown;
+      return request;
+    };
     const made = clients["connect-node over Connect"]?.(backEnd.service.url) as Made;
+    const overGrpc = clients["grpc-js"]?.(backEnd.service.url) as Made;
     const redis = await backEnd.redis.connect();
     try {
-      expect(wordsOf(await made.call([{ request }]))).to.deep.equal(["APPLIED"]);
-      const keys = await redis.keys(`token:*${request.activation?.tokenReferenceId}`);
-      expect(keys).to.have.length(1);
-      expect((await redis.getBuffer(keys[0] ?? ""))?.toString("latin1")).to.not.include("secret");
+      const [single, direct, general] = [withUnknown(), withUnknown(), withUnknown()];
+      expect(wordsOf(await made.call([{ request: single }]))).to.deep.equal(["APPLIED"]);
+      await made.stream([{ sequence: 1, items: [{ request: direct }] }]);
+      await overGrpc.stream([{ sequence: 1, items: [{ request: general }] }]);
+      for (const { activation } of [single, direct, general]) {
+        const keys = await redis.keys(`token:*${activation?.tokenReferenceId}`);
+        expect(keys).to.have.length(1);
+        expect((await redis.getBuffer(keys[0] ?? ""))?.toString("latin1")).to.not.include("secret");
+      }
     } finally {
+      overGrpc.close();
       made.close();
     }
   });

@@ -1,10 +1,12 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpsRequest } from "node:https";
 import { join } from "node:path";
-import { createClient } from "@connectrpc/connect";
+import { ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { expect } from "chai";
+import { batchOf, batchStreamOf } from "../../lib/rpc/batch.js";
 import { Health, HealthCheckResponse_ServingStatus } from "../../proto/gen/grpc/health/v1/health_pb.js";
+import { TokenLifecycleService } from "../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
 import { Suspender, TokenState } from "../../proto/gen/mpp/token/v1/token_pb.js";
 import { readPolicy, rights } from "../../services/token-lifecycle/access/policy.js";
 import { type Authority, type Certificate, createAuthority, writeTlsFolder } from "../support/certificates.js";
@@ -32,6 +34,7 @@ type Rpc = Exclude<keyof TokenClient, "close">;
 const rpcs: Record<Rpc, { right: (typeof rights)[number]; call: (client: TokenClient) => Promise<unknown> }> = {
   recordActivation: { right: "record", call: (client) => recordActivation(client) },
   batchRecordActivations: { right: "record", call: (client) => client.batchRecordActivations({ items: [{}] }) },
+  streamRecordActivations: { right: "record", call: streamOne },
   getToken: { right: "read", call: (client) => client.getToken({ tokenReferenceId }) },
   batchGetTokens: { right: "read", call: (client) => client.batchGetTokens({ tokenReferenceIds: ["T-none"] }) },
   listTokens: { right: "read", call: (client) => client.listTokens({ customerId: "c" }) },
@@ -49,6 +52,26 @@ const rpcs: Record<Rpc, { right: (typeof rights)[number]; call: (client: TokenCl
   eraseToken: { right: "erase", call: (client) => client.eraseToken({ tokenReferenceId, ...words }) },
 };
 const names = Object.keys(rpcs) as Rpc[];
+
+const stream = batchStreamOf(
+  batchOf(TokenLifecycleService.method.recordActivation, "BatchRecordActivations"),
+  "StreamRecordActivations",
+);
+
+/** Each batch of a stream is a call of its own. */
+const auditedAs = (name: Rpc): string =>
+  name === "streamRecordActivations" ? "BatchRecordActivations" : name.charAt(0).toUpperCase() + name.slice(1);
+
+/** One batch over a stream. What is wrong with it is in its answer. */
+async function streamOne(client: TokenClient): Promise<void> {
+  const batches = (async function* () {
+    yield { batch: { items: [{}] } };
+  })();
+  for await (const reply of client.streamRecordActivations(batches, { timeoutMs: 0 })) {
+    const result = stream.resultOf(reply);
+    if (result instanceof ConnectError) throw result;
+  }
+}
 
 /** "let in", or the code and reason of the refusal, for each rpc. */
 async function outcomes(client: TokenClient): Promise<Record<string, string>> {
@@ -136,7 +159,7 @@ describe("who may call the token service", () => {
             .filter(({ outcome }) => outcome === "denied");
         await until("all are audited", () => lines().length >= denied.length);
         expect(lines().map(({ call, caller }) => [call, caller])).to.deep.equal(
-          denied.map((name) => [name.charAt(0).toUpperCase() + name.slice(1), uri(right)]),
+          denied.map((name) => [auditedAs(name), uri(right)]),
         );
       });
 

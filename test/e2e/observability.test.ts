@@ -69,7 +69,7 @@ describe("what the product tells of itself", () => {
       const series = [
         'token_service_activations_total{outcome="APPLIED"}',
         'token_service_activations_total{outcome="REPEATED"}',
-        'token_service_calls_total{method="RecordActivation",code="ok"}',
+        'token_service_calls_total{method="BatchRecordActivations",code="ok"}',
         'token_service_redis_duration_seconds_count{operation="swap"}',
         'token_service_redis_round_trips_total{operation="swap"}',
       ];

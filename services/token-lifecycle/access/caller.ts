@@ -12,6 +12,7 @@ import type { Caller, Policy, Right } from "./policy.js";
 const rightOf: Readonly<Record<keyof typeof TokenLifecycleService.method, Right>> = {
   recordActivation: "record",
   batchRecordActivations: "record",
+  streamRecordActivations: "record",
   getToken: "read",
   batchGetTokens: "read",
   listTokens: "read",

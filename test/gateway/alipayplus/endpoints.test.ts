@@ -20,8 +20,8 @@ service ${name} {
   ${more}
 }`;
 
-const batch = (name: string, rpc: string): string =>
-  service(name, 'api: "a", body: "body", batch: "DoMany"', "Ask", "Reply", rpc);
+const batch = (name: string, rpc: string, option = ""): string =>
+  service(name, `api: "a", body: "body", batch: "DoMany"${option}`, "Ask", "Reply", rpc);
 
 const madeUp = `
 syntax = "proto3";
@@ -83,6 +83,15 @@ ${batch("StreamingBatch", "rpc DoMany(stream Items) returns (Results);")}
 ${batch("BatchOfNothing", "rpc DoMany(Ask) returns (Results);")}
 ${batch("BatchWithoutTimeouts", "rpc DoMany(ItemsWithoutTimeout) returns (Results);")}
 ${batch("BatchWithoutResults", "rpc DoMany(Items) returns (Reply);")}
+message StreamIn { uint32 sequence = 1; uint32 timeout_ms = 2; Items batch = 3; }
+message StreamOut { uint32 sequence = 1; oneof result { Results response = 2; google.rpc.Status error = 3; } }
+${batch(
+  "StreamedBatch",
+  "rpc DoMany(Items) returns (Results); rpc DoStream(stream StreamIn) returns (stream StreamOut);",
+  ', batch_stream: "DoStream"',
+)}
+${batch("NoStream", "rpc DoMany(Items) returns (Results);", ', batch_stream: "DoStream"')}
+${service("StreamWithoutBatch", 'api: "a", body: "body", batch_stream: "DoStream"')}
 service NoEndpoint { rpc Do(Ask) returns (Reply); }
 `;
 
@@ -182,6 +191,12 @@ describe("the endpoints of a made-up service", () => {
     expect(routesOf(["Good"]).get(`${prefix}/tokenDigitizeDecision`)).to.not.have.property("batch");
   });
 
+  it("have the stream of batches that their option names, and none without", () => {
+    const streamed = routesOf(["StreamedBatch"]).get(`${prefix}/a`) as Endpoint;
+    expect(streamed.batch?.stream?.method.name).to.equal("DoStream");
+    expect((routesOf(["Batched"]).get(`${prefix}/a`) as Endpoint).batch).to.not.have.property("stream");
+  });
+
   it("leave rpcs without the option alone", () => {
     expect([...routesOf(["NoEndpoint", "OtherApi"]).keys()]).to.deep.equal([`${prefix}/sendActivationCode`]);
   });
@@ -216,6 +231,8 @@ describe("the endpoints of a made-up service", () => {
     { service: "StreamingBatch", what: noBatch("DoMany is not unary") },
     { service: "BatchOfNothing", what: noBatch("Ask has no repeated message field items") },
     { service: "BatchWithoutTimeouts", what: noBatch("ItemWithoutTimeout has no uint32 timeout_ms") },
+    { service: "NoStream", what: noBatch("the service has no rpc DoStream") },
+    { service: "StreamWithoutBatch", what: "names a batch_stream without a batch" },
     { service: "BatchWithoutResults", what: noBatch("Reply has no repeated message field results") },
   ];
   for (const { service: name, what } of wrong)

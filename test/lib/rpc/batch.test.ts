@@ -10,7 +10,7 @@ import { anyPack } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "chai";
 import fc from "fast-check";
-import { type Batch, type BatchResult, batchOf } from "../../../lib/rpc/batch.js";
+import { type Batch, type BatchResult, type BatchStream, batchOf, batchStreamOf } from "../../../lib/rpc/batch.js";
 import { ErrorInfoSchema } from "../../../proto/gen/google/rpc/error_details_pb.js";
 import { type Status, StatusSchema } from "../../../proto/gen/google/rpc/status_pb.js";
 import { TokenLifecycleService } from "../../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
@@ -74,6 +74,56 @@ const wrong: { name: string; parts: Parameters<typeof service>[1]; words: string
   },
 ];
 
+const streamRequest = "{ uint32 sequence = 1; uint32 timeout_ms = 2; GoodRequest batch = 3; }";
+const streamResponse =
+  "{ uint32 sequence = 1; oneof result { GoodResponse response = 2; google.rpc.Status error = 3; } }";
+/** A service whose rpc is to be the stream of GoodRequests. */
+const streamService = (name: string, parts: { request?: string; response?: string; rpc?: string } = {}): string => `
+message ${name}Request ${parts.request ?? streamRequest}
+message ${name}Response ${parts.response ?? streamResponse}
+service ${name} {
+  rpc Do(Ask) returns (Reply);
+  rpc DoMany(GoodRequest) returns (GoodResponse);
+  ${(parts.rpc ?? "rpc DoStream(stream Request) returns (stream Response);").replaceAll(/Re(quest|sponse)/g, `${name}Re$1`)}
+}`;
+
+const wrongStreams: { name: string; parts: Parameters<typeof streamService>[1]; words: string }[] = [
+  { name: "Missing", parts: { rpc: "" }, words: "the service has no rpc DoStream" },
+  ...[
+    "rpc DoStream(Request) returns (Response);",
+    "rpc DoStream(stream Request) returns (Response);",
+    "rpc DoStream(Request) returns (stream Response);",
+  ].map((rpc, index) => ({
+    ...{ name: `OneWay${index}`, parts: { rpc } },
+    words: "DoStream does not stream in both directions",
+  })),
+  {
+    name: "NoSequence",
+    parts: { request: "{ uint32 timeout_ms = 2; GoodRequest batch = 3; }" },
+    words: "NoSequenceRequest has no uint32 sequence",
+  },
+  {
+    name: "NoStreamTimeout",
+    parts: { request: "{ uint32 sequence = 1; GoodRequest batch = 3; }" },
+    words: "NoStreamTimeoutRequest has no uint32 timeout_ms",
+  },
+  {
+    name: "NoSequenceBack",
+    parts: { response: streamResponse.replace("uint32 sequence", "uint64 sequence") },
+    words: "NoSequenceBackResponse has no uint32 sequence",
+  },
+  {
+    name: "OtherBatch",
+    parts: { request: streamRequest.replace("GoodRequest", "Ask") },
+    words: "OtherBatchRequest has no batch of type GoodRequest",
+  },
+  {
+    name: "OtherAnswer",
+    parts: { response: streamResponse.replace("GoodResponse", "Reply") },
+    words: "OtherAnswerResponse has no response of type GoodResponse and error of type google.rpc.Status",
+  },
+];
+
 const extended = "{ oneof r { Reply response = 1; google.rpc.Status error = 2; string later = 3; } }";
 const madeUp = `
 syntax = "proto3";
@@ -83,7 +133,9 @@ message Ask { string text = 1; }
 message Reply { string text = 1; }
 ${service("Good", {})}
 ${service("Extended", { result: extended })}
-${wrong.map(({ name, parts }) => service(name, parts)).join("")}`;
+${streamService("Streamed")}
+${wrong.map(({ name, parts }) => service(name, parts)).join("")}
+${wrongStreams.map(({ name, parts }) => streamService(name, parts)).join("")}`;
 
 describe("a batch rpc", () => {
   let registry: FileRegistry;
@@ -209,5 +261,38 @@ describe("a batch rpc", () => {
       3,
     );
     expect(results.map(textOf)).to.deep.equal(["good", "Internal an item without a result", "good"]);
+  });
+
+  describe("with a stream of batches", () => {
+    const streamIn = (name: string): BatchStream => batchStreamOf(batchIn(name), "DoStream");
+
+    it("has that of the token service", () => {
+      const { recordActivation, streamRecordActivations } = TokenLifecycleService.method;
+      const batch = batchOf(recordActivation, "BatchRecordActivations");
+      expect(batchStreamOf(batch, "StreamRecordActivations").method).to.equal(streamRecordActivations);
+    });
+
+    for (const { name, words } of wrongStreams)
+      it(`refuses it by name when it is wrong: ${name}`, () => {
+        expect(() => streamIn(name)).to.throw(Error, words);
+      });
+
+    it("numbers each batch and finds its number and result in the answer", () => {
+      const { method, requestOf, sequenceOf, resultOf } = streamIn("Streamed");
+      const batch = batchIn("Streamed").requestOf([
+        { request: create(methodOf("Streamed").input, { text: "a" } as never), timeoutMs: 5 },
+      ]);
+      const read = fromBinary(method.input, toBinary(method.input, requestOf(7, 1_500, batch)));
+      expect(read).to.deep.include({ sequence: 7, timeoutMs: 1_500 });
+      expect((read as unknown as { batch: { items: object[] } }).batch.items).to.have.length(1);
+
+      const answer = (result: object) => create(method.output, { sequence: 2 ** 32 - 1, result } as never);
+      const value = responseOf("Good", []);
+      expect(sequenceOf(answer({ case: "response", value }))).to.equal(2 ** 32 - 1);
+      expect(resultOf(answer({ case: "response", value }))).to.equal(value);
+      const status = create(StatusSchema, { code: Code.Aborted, message: "again" });
+      expect(textOf(resultOf(answer({ case: "error", value: status })))).to.equal("Aborted again");
+      expect(textOf(resultOf(answer({ case: undefined })))).to.match(/^Internal /);
+    });
   });
 });

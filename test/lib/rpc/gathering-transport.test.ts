@@ -74,12 +74,15 @@ function channelOf(automatic: (call: Call) => void = () => {}) {
         calls.push(call);
         automatic(call);
       }),
+    open() {
+      throw new Error("nobody asked for a stream");
+    },
     close() {},
   };
   return { calls, channel };
 }
 
-const limits: GatheringLimits = { inFlight: 2, patienceMs: 10_000, items: 8, bytes: 100_000 };
+const limits: GatheringLimits = { inFlight: 2, patienceMs: 10_000, items: 8, bytes: 100_000, readMaxBytes: 100_000 };
 
 describe("a transport that gathers calls", () => {
   const over = (channel: ConnectChannel, more: Partial<GatheringLimits> = {}): Transport =>

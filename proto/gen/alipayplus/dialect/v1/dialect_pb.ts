@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file alipayplus/dialect/v1/dialect.proto.
  */
 export const file_alipayplus_dialect_v1_dialect: GenFile = /*@__PURE__*/
-  fileDesc("CiNhbGlwYXlwbHVzL2RpYWxlY3QvdjEvZGlhbGVjdC5wcm90bxIVYWxpcGF5cGx1cy5kaWFsZWN0LnYxIksKCEVuZHBvaW50EgsKA2FwaRgBIAEoCRIMCgRib2R5GAIgASgJEhUKDXJlc3BvbnNlX2JvZHkYAyABKAkSDQoFYmF0Y2gYBCABKAkiugIKCERlbGl2ZXJ5EjIKCWNsaWVudF9pZBgBIAEoCUIfukgcyAEBchcyFV5bQS1aYS16MC05Xy1dezEsNjR9JBI0CgtkZWxpdmVyeV9pZBgCIAEoCUIfukgcyAEBchcyFV5bQS1aYS16MC05Xy1dezEsNjR9JBJYCg1yZWNlaXZlZF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIlukgiyAEBsgEcIg0I/4LR/68HEP+T69wDMgsIgJK4w5j+////ARIfCgtib2R5X3NoYTI1NhgEIAEoDEIKukgH2AEBegJoIBJJCgt0cmFjZXBhcmVudBgFIAEoCUI0ukgx2AEBciwyKl4wMC1bMC05YS1mXXszMn0tWzAtOWEtZl17MTZ9LVswLTlhLWZdezJ9JDpdCghlbmRwb2ludBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNGGAyABKAsyHy5hbGlwYXlwbHVzLmRpYWxlY3QudjEuRW5kcG9pbnRSCGVuZHBvaW50OkgKD3Vua25vd25fbWVtYmVycxIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY0oYDIAEoCFIOdW5rbm93bk1lbWJlcnM6QQoMZXJyb3JfZG9tYWluEhwuZ29vZ2xlLnByb3RvYnVmLkVudW1PcHRpb25zGNOGAyABKAlSC2Vycm9yRG9tYWluYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_descriptor, file_google_protobuf_timestamp]);
+  fileDesc("CiNhbGlwYXlwbHVzL2RpYWxlY3QvdjEvZGlhbGVjdC5wcm90bxIVYWxpcGF5cGx1cy5kaWFsZWN0LnYxImEKCEVuZHBvaW50EgsKA2FwaRgBIAEoCRIMCgRib2R5GAIgASgJEhUKDXJlc3BvbnNlX2JvZHkYAyABKAkSDQoFYmF0Y2gYBCABKAkSFAoMYmF0Y2hfc3RyZWFtGAUgASgJIroCCghEZWxpdmVyeRIyCgljbGllbnRfaWQYASABKAlCH7pIHMgBAXIXMhVeW0EtWmEtejAtOV8tXXsxLDY0fSQSNAoLZGVsaXZlcnlfaWQYAiABKAlCH7pIHMgBAXIXMhVeW0EtWmEtejAtOV8tXXsxLDY0fSQSWAoNcmVjZWl2ZWRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCJbpIIsgBAbIBHCINCP+C0f+vBxD/k+vcAzILCICSuMOY/v///wESHwoLYm9keV9zaGEyNTYYBCABKAxCCrpIB9gBAXoCaCASSQoLdHJhY2VwYXJlbnQYBSABKAlCNLpIMdgBAXIsMipeMDAtWzAtOWEtZl17MzJ9LVswLTlhLWZdezE2fS1bMC05YS1mXXsyfSQ6XQoIZW5kcG9pbnQSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjRhgMgASgLMh8uYWxpcGF5cGx1cy5kaWFsZWN0LnYxLkVuZHBvaW50UghlbmRwb2ludDpICg91bmtub3duX21lbWJlcnMSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGNKGAyABKAhSDnVua25vd25NZW1iZXJzOkEKDGVycm9yX2RvbWFpbhIcLmdvb2dsZS5wcm90b2J1Zi5FbnVtT3B0aW9ucxjThgMgASgJUgtlcnJvckRvbWFpbmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_descriptor, file_google_protobuf_timestamp]);
 
 /**
  * Endpoint makes an rpc the implementation of one API that Alipay+ calls. The gateway builds its routes from it and
@@ -56,6 +56,16 @@ export type Endpoint = Message<"alipayplus.dialect.v1.Endpoint"> & {
    * @generated from field: string batch = 4;
    */
   batch: string;
+
+  /**
+   * Name of an rpc of the same service that takes such batches over one call that lasts; empty when there is none. Client and server stream.
+   * Its request has uint32 fields `sequence` and `timeout_ms` and message field `batch`, the batch rpc's request; its response
+   * has uint32 field `sequence`, that of the request, and a oneof of `response`, the batch rpc's response, and `error`, a
+   * google.rpc.Status.
+   *
+   * @generated from field: string batch_stream = 5;
+   */
+  batchStream: string;
 };
 
 /**

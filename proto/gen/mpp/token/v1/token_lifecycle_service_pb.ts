@@ -23,7 +23,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file mpp/token/v1/token_lifecycle_service.proto.
  */
 export const file_mpp_token_v1_token_lifecycle_service: GenFile = /*@__PURE__*/
-  fileDesc("CiptcHAvdG9rZW4vdjEvdG9rZW5fbGlmZWN5Y2xlX3NlcnZpY2UucHJvdG8SDG1wcC50b2tlbi52MSKPAQoXUmVjb3JkQWN0aXZhdGlvblJlcXVlc3QSOQoKYWN0aXZhdGlvbhgBIAEoCzIdLm1wcC50b2tlbi52MS5Ub2tlbkFjdGl2YXRpb25CBrpIA8gBARI5CghkZWxpdmVyeRgCIAEoCzIfLmFsaXBheXBsdXMuZGlhbGVjdC52MS5EZWxpdmVyeUIGukgDyAEBInwKGFJlY29yZEFjdGl2YXRpb25SZXNwb25zZRImCgdvdXRjb21lGAEgASgOMhUubXBwLnRva2VuLnYxLk91dGNvbWUSJwoFc3RhdGUYAiABKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZRIPCgd2ZXJzaW9uGAMgASgEImoKHUJhdGNoUmVjb3JkQWN0aXZhdGlvbnNSZXF1ZXN0EkkKBWl0ZW1zGAEgAygLMigubXBwLnRva2VuLnYxLkJhdGNoUmVjb3JkQWN0aXZhdGlvbnNJdGVtQhC6SA2SAQoIARCAAiID2AEDImgKGkJhdGNoUmVjb3JkQWN0aXZhdGlvbnNJdGVtEjYKB3JlcXVlc3QYASABKAsyJS5tcHAudG9rZW4udjEuUmVjb3JkQWN0aXZhdGlvblJlcXVlc3QSEgoKdGltZW91dF9tcxgCIAEoDSJdCh5CYXRjaFJlY29yZEFjdGl2YXRpb25zUmVzcG9uc2USOwoHcmVzdWx0cxgBIAMoCzIqLm1wcC50b2tlbi52MS5CYXRjaFJlY29yZEFjdGl2YXRpb25zUmVzdWx0IokBChxCYXRjaFJlY29yZEFjdGl2YXRpb25zUmVzdWx0EjoKCHJlc3BvbnNlGAEgASgLMiYubXBwLnRva2VuLnYxLlJlY29yZEFjdGl2YXRpb25SZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQiOQoPR2V0VG9rZW5SZXF1ZXN0EiYKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCUIKukgHyAEBcgIYQCI2ChBHZXRUb2tlblJlc3BvbnNlEiIKBXRva2VuGAEgASgLMhMubXBwLnRva2VuLnYxLlRva2VuIkkKFUJhdGNoR2V0VG9rZW5zUmVxdWVzdBIwChN0b2tlbl9yZWZlcmVuY2VfaWRzGAEgAygJQhO6SBCSAQ0IARD0AyIGcgQQARhAIkkKFkJhdGNoR2V0VG9rZW5zUmVzcG9uc2USLwoFaXRlbXMYASADKAsyIC5tcHAudG9rZW4udjEuQmF0Y2hHZXRUb2tlbnNJdGVtIoUBChJCYXRjaEdldFRva2Vuc0l0ZW0SGgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJEiQKBXRva2VuGAIgASgLMhMubXBwLnRva2VuLnYxLlRva2VuSAASIwoFZXJyb3IYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQggKBnJlc3VsdCKuAQoRTGlzdFRva2Vuc1JlcXVlc3QSHwoLY3VzdG9tZXJfaWQYASABKAlCCrpIB8gBAXICGEASOwoGc3RhdGVzGAIgAygOMhgubXBwLnRva2VuLnYxLlRva2VuU3RhdGVCEbpIDpIBCxAEIgeCAQQQASAAEh0KCXBhZ2Vfc2l6ZRgDIAEoBUIKukgHGgUY9AMoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxiABCJSChJMaXN0VG9rZW5zUmVzcG9uc2USIwoGdG9rZW5zGAEgAygLMhMubXBwLnRva2VuLnYxLlRva2VuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJAChZHZXRUb2tlbkhpc3RvcnlSZXF1ZXN0EiYKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCUIKukgHyAEBcgIYQCLUAQoXR2V0VG9rZW5IaXN0b3J5UmVzcG9uc2USIgoFdG9rZW4YASABKAsyEy5tcHAudG9rZW4udjEuVG9rZW4SKAoGZXZlbnRzGAIgAygLMhgubXBwLnRva2VuLnYxLlRva2VuRXZlbnQSFQoNc3RhdGVfdmVyc2lvbhgDIAEoBBITCgtleHBsYW5hdGlvbhgEIAEoCRI/ChV1bmV2ZW50ZnVsX2RlbGl2ZXJpZXMYBSADKAsyIC5tcHAudG9rZW4udjEuVW5ldmVudGZ1bERlbGl2ZXJ5IqICChNTdXNwZW5kVG9rZW5SZXF1ZXN0EiYKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCUIKukgHyAEBcgIYQBI2CglzdXNwZW5kZXIYAiABKA4yFy5tcHAudG9rZW4udjEuU3VzcGVuZGVyQgq6SAeCAQQQASAAEhsKBnJlYXNvbhgDIAEoCUILukgIyAEBcgMYgAESGgoFYWN0b3IYBCABKAlCC7pICMgBAXIDGIABEjUKCnJlcXVlc3RfaWQYBSABKAlCIbpIHsgBAXIZMhdeW0EtWmEtejAtOS5fOi1dezEsNjR9JBImChBleHBlY3RlZF92ZXJzaW9uGAYgASgEQge6SAQyAigBSACIAQFCEwoRX2V4cGVjdGVkX3ZlcnNpb24iYgoUU3VzcGVuZFRva2VuUmVzcG9uc2USJwoFc3RhdGUYASABKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZRIPCgd2ZXJzaW9uGAIgASgEEhAKCHJlcGVhdGVkGAMgASgIIqECChJSZXN1bWVUb2tlblJlcXVlc3QSJgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJQgq6SAfIAQFyAhhAEjYKCXN1c3BlbmRlchgCIAEoDjIXLm1wcC50b2tlbi52MS5TdXNwZW5kZXJCCrpIB4IBBBABIAASGwoGcmVhc29uGAMgASgJQgu6SAjIAQFyAxiAARIaCgVhY3RvchgEIAEoCUILukgIyAEBcgMYgAESNQoKcmVxdWVzdF9pZBgFIAEoCUIhukgeyAEBchkyF15bQS1aYS16MC05Ll86LV17MSw2NH0kEiYKEGV4cGVjdGVkX3ZlcnNpb24YBiABKARCB7pIBDICKAFIAIgBAUITChFfZXhwZWN0ZWRfdmVyc2lvbiJhChNSZXN1bWVUb2tlblJlc3BvbnNlEicKBXN0YXRlGAEgASgOMhgubXBwLnRva2VuLnYxLlRva2VuU3RhdGUSDwoHdmVyc2lvbhgCIAEoBBIQCghyZXBlYXRlZBgDIAEoCCKlAgoWRGVhY3RpdmF0ZVRva2VuUmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEASNgoJc3VzcGVuZGVyGAIgASgOMhcubXBwLnRva2VuLnYxLlN1c3BlbmRlckIKukgHggEEEAEgABIbCgZyZWFzb24YAyABKAlCC7pICMgBAXIDGIABEhoKBWFjdG9yGAQgASgJQgu6SAjIAQFyAxiAARI1CgpyZXF1ZXN0X2lkGAUgASgJQiG6SB7IAQFyGTIXXltBLVphLXowLTkuXzotXXsxLDY0fSQSJgoQZXhwZWN0ZWRfdmVyc2lvbhgGIAEoBEIHukgEMgIoAUgAiAEBQhMKEV9leHBlY3RlZF92ZXJzaW9uImUKF0RlYWN0aXZhdGVUb2tlblJlc3BvbnNlEicKBXN0YXRlGAEgASgOMhgubXBwLnRva2VuLnYxLlRva2VuU3RhdGUSDwoHdmVyc2lvbhgCIAEoBBIQCghyZXBlYXRlZBgDIAEoCCLPAQoXV2F0Y2hUb2tlbkV2ZW50c1JlcXVlc3QSHAoGY3Vyc29yGAEgASgJQgq6SAdyBRABGIAISAASGAoOZnJvbV9iZWdpbm5pbmcYAiABKAhIABI+CgV0eXBlcxgDIAMoDjIcLm1wcC50b2tlbi52MS5Ub2tlbkV2ZW50VHlwZUIRukgOkgELEBAiB4IBBBABIAASIwoLY3VzdG9tZXJfaWQYBCABKAlCCbpIBnIEEAEYQEgBiAEBQgcKBXN0YXJ0Qg4KDF9jdXN0b21lcl9pZCJTChhXYXRjaFRva2VuRXZlbnRzUmVzcG9uc2USJwoFZXZlbnQYASABKAsyGC5tcHAudG9rZW4udjEuVG9rZW5FdmVudBIOCgZjdXJzb3IYAiABKAkieQoWUmV2ZWFsVG9rZW5EYXRhUmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEASGwoGcmVhc29uGAIgASgJQgu6SAjIAQFyAxiAARIaCgVhY3RvchgDIAEoCUILukgIyAEBcgMYgAEiSwoXUmV2ZWFsVG9rZW5EYXRhUmVzcG9uc2USMAoKdG9rZW5fZGF0YRgBIAEoCzIXLm1wcC50b2tlbi52MS5Ub2tlbkRhdGFCA4ABASJ0ChFFcmFzZVRva2VuUmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEASGwoGcmVhc29uGAIgASgJQgu6SAjIAQFyAxiAARIaCgVhY3RvchgDIAEoCUILukgIyAEBcgMYgAEiRAoSRXJhc2VUb2tlblJlc3BvbnNlEi4KCmVyYXNlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wMusJChVUb2tlbkxpZmVjeWNsZVNlcnZpY2USqwEKEFJlY29yZEFjdGl2YXRpb24SJS5tcHAudG9rZW4udjEuUmVjb3JkQWN0aXZhdGlvblJlcXVlc3QaJi5tcHAudG9rZW4udjEuUmVjb3JkQWN0aXZhdGlvblJlc3BvbnNlIkiQAgKKtRhBCht0b2tlbkFjdGl2YXRpb25Ob3RpZmljYXRpb24SCmFjdGl2YXRpb24iFkJhdGNoUmVjb3JkQWN0aXZhdGlvbnMSeAoWQmF0Y2hSZWNvcmRBY3RpdmF0aW9ucxIrLm1wcC50b2tlbi52MS5CYXRjaFJlY29yZEFjdGl2YXRpb25zUmVxdWVzdBosLm1wcC50b2tlbi52MS5CYXRjaFJlY29yZEFjdGl2YXRpb25zUmVzcG9uc2UiA5ACAhJOCghHZXRUb2tlbhIdLm1wcC50b2tlbi52MS5HZXRUb2tlblJlcXVlc3QaHi5tcHAudG9rZW4udjEuR2V0VG9rZW5SZXNwb25zZSIDkAIBEmAKDkJhdGNoR2V0VG9rZW5zEiMubXBwLnRva2VuLnYxLkJhdGNoR2V0VG9rZW5zUmVxdWVzdBokLm1wcC50b2tlbi52MS5CYXRjaEdldFRva2Vuc1Jlc3BvbnNlIgOQAgESVAoKTGlzdFRva2VucxIfLm1wcC50b2tlbi52MS5MaXN0VG9rZW5zUmVxdWVzdBogLm1wcC50b2tlbi52MS5MaXN0VG9rZW5zUmVzcG9uc2UiA5ACARJjCg9HZXRUb2tlbkhpc3RvcnkSJC5tcHAudG9rZW4udjEuR2V0VG9rZW5IaXN0b3J5UmVxdWVzdBolLm1wcC50b2tlbi52MS5HZXRUb2tlbkhpc3RvcnlSZXNwb25zZSIDkAIBEloKDFN1c3BlbmRUb2tlbhIhLm1wcC50b2tlbi52MS5TdXNwZW5kVG9rZW5SZXF1ZXN0GiIubXBwLnRva2VuLnYxLlN1c3BlbmRUb2tlblJlc3BvbnNlIgOQAgISVwoLUmVzdW1lVG9rZW4SIC5tcHAudG9rZW4udjEuUmVzdW1lVG9rZW5SZXF1ZXN0GiEubXBwLnRva2VuLnYxLlJlc3VtZVRva2VuUmVzcG9uc2UiA5ACAhJjCg9EZWFjdGl2YXRlVG9rZW4SJC5tcHAudG9rZW4udjEuRGVhY3RpdmF0ZVRva2VuUmVxdWVzdBolLm1wcC50b2tlbi52MS5EZWFjdGl2YXRlVG9rZW5SZXNwb25zZSIDkAICEmgKEFdhdGNoVG9rZW5FdmVudHMSJS5tcHAudG9rZW4udjEuV2F0Y2hUb2tlbkV2ZW50c1JlcXVlc3QaJi5tcHAudG9rZW4udjEuV2F0Y2hUb2tlbkV2ZW50c1Jlc3BvbnNlIgOQAgEwARJjCg9SZXZlYWxUb2tlbkRhdGESJC5tcHAudG9rZW4udjEuUmV2ZWFsVG9rZW5EYXRhUmVxdWVzdBolLm1wcC50b2tlbi52MS5SZXZlYWxUb2tlbkRhdGFSZXNwb25zZSIDkAIBElQKCkVyYXNlVG9rZW4SHy5tcHAudG9rZW4udjEuRXJhc2VUb2tlblJlcXVlc3QaIC5tcHAudG9rZW4udjEuRXJhc2VUb2tlblJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_alipayplus_dialect_v1_dialect, file_buf_validate_validate, file_google_protobuf_timestamp, file_google_rpc_status, file_mpp_token_v1_token, file_mpp_token_v1_token_activation]);
+  fileDesc("CiptcHAvdG9rZW4vdjEvdG9rZW5fbGlmZWN5Y2xlX3NlcnZpY2UucHJvdG8SDG1wcC50b2tlbi52MSKPAQoXUmVjb3JkQWN0aXZhdGlvblJlcXVlc3QSOQoKYWN0aXZhdGlvbhgBIAEoCzIdLm1wcC50b2tlbi52MS5Ub2tlbkFjdGl2YXRpb25CBrpIA8gBARI5CghkZWxpdmVyeRgCIAEoCzIfLmFsaXBheXBsdXMuZGlhbGVjdC52MS5EZWxpdmVyeUIGukgDyAEBInwKGFJlY29yZEFjdGl2YXRpb25SZXNwb25zZRImCgdvdXRjb21lGAEgASgOMhUubXBwLnRva2VuLnYxLk91dGNvbWUSJwoFc3RhdGUYAiABKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZRIPCgd2ZXJzaW9uGAMgASgEImoKHUJhdGNoUmVjb3JkQWN0aXZhdGlvbnNSZXF1ZXN0EkkKBWl0ZW1zGAEgAygLMigubXBwLnRva2VuLnYxLkJhdGNoUmVjb3JkQWN0aXZhdGlvbnNJdGVtQhC6SA2SAQoIARCAAiID2AEDImgKGkJhdGNoUmVjb3JkQWN0aXZhdGlvbnNJdGVtEjYKB3JlcXVlc3QYASABKAsyJS5tcHAudG9rZW4udjEuUmVjb3JkQWN0aXZhdGlvblJlcXVlc3QSEgoKdGltZW91dF9tcxgCIAEoDSJdCh5CYXRjaFJlY29yZEFjdGl2YXRpb25zUmVzcG9uc2USOwoHcmVzdWx0cxgBIAMoCzIqLm1wcC50b2tlbi52MS5CYXRjaFJlY29yZEFjdGl2YXRpb25zUmVzdWx0IokBChxCYXRjaFJlY29yZEFjdGl2YXRpb25zUmVzdWx0EjoKCHJlc3BvbnNlGAEgASgLMiYubXBwLnRva2VuLnYxLlJlY29yZEFjdGl2YXRpb25SZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQiigEKHlN0cmVhbVJlY29yZEFjdGl2YXRpb25zUmVxdWVzdBIQCghzZXF1ZW5jZRgBIAEoDRISCgp0aW1lb3V0X21zGAIgASgNEkIKBWJhdGNoGAMgASgLMisubXBwLnRva2VuLnYxLkJhdGNoUmVjb3JkQWN0aXZhdGlvbnNSZXF1ZXN0Qga6SAPYAQMipAEKH1N0cmVhbVJlY29yZEFjdGl2YXRpb25zUmVzcG9uc2USEAoIc2VxdWVuY2UYASABKA0SQAoIcmVzcG9uc2UYAiABKAsyLC5tcHAudG9rZW4udjEuQmF0Y2hSZWNvcmRBY3RpdmF0aW9uc1Jlc3BvbnNlSAASIwoFZXJyb3IYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQggKBnJlc3VsdCI5Cg9HZXRUb2tlblJlcXVlc3QSJgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJQgq6SAfIAQFyAhhAIjYKEEdldFRva2VuUmVzcG9uc2USIgoFdG9rZW4YASABKAsyEy5tcHAudG9rZW4udjEuVG9rZW4iSQoVQmF0Y2hHZXRUb2tlbnNSZXF1ZXN0EjAKE3Rva2VuX3JlZmVyZW5jZV9pZHMYASADKAlCE7pIEJIBDQgBEPQDIgZyBBABGEAiSQoWQmF0Y2hHZXRUb2tlbnNSZXNwb25zZRIvCgVpdGVtcxgBIAMoCzIgLm1wcC50b2tlbi52MS5CYXRjaEdldFRva2Vuc0l0ZW0ihQEKEkJhdGNoR2V0VG9rZW5zSXRlbRIaChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAkSJAoFdG9rZW4YAiABKAsyEy5tcHAudG9rZW4udjEuVG9rZW5IABIjCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCAoGcmVzdWx0Iq4BChFMaXN0VG9rZW5zUmVxdWVzdBIfCgtjdXN0b21lcl9pZBgBIAEoCUIKukgHyAEBcgIYQBI7CgZzdGF0ZXMYAiADKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZUIRukgOkgELEAQiB4IBBBABIAASHQoJcGFnZV9zaXplGAMgASgFQgq6SAcaBRj0AygAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIAEIlIKEkxpc3RUb2tlbnNSZXNwb25zZRIjCgZ0b2tlbnMYASADKAsyEy5tcHAudG9rZW4udjEuVG9rZW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkAKFkdldFRva2VuSGlzdG9yeVJlcXVlc3QSJgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJQgq6SAfIAQFyAhhAItQBChdHZXRUb2tlbkhpc3RvcnlSZXNwb25zZRIiCgV0b2tlbhgBIAEoCzITLm1wcC50b2tlbi52MS5Ub2tlbhIoCgZldmVudHMYAiADKAsyGC5tcHAudG9rZW4udjEuVG9rZW5FdmVudBIVCg1zdGF0ZV92ZXJzaW9uGAMgASgEEhMKC2V4cGxhbmF0aW9uGAQgASgJEj8KFXVuZXZlbnRmdWxfZGVsaXZlcmllcxgFIAMoCzIgLm1wcC50b2tlbi52MS5VbmV2ZW50ZnVsRGVsaXZlcnkiogIKE1N1c3BlbmRUb2tlblJlcXVlc3QSJgoSdG9rZW5fcmVmZXJlbmNlX2lkGAEgASgJQgq6SAfIAQFyAhhAEjYKCXN1c3BlbmRlchgCIAEoDjIXLm1wcC50b2tlbi52MS5TdXNwZW5kZXJCCrpIB4IBBBABIAASGwoGcmVhc29uGAMgASgJQgu6SAjIAQFyAxiAARIaCgVhY3RvchgEIAEoCUILukgIyAEBcgMYgAESNQoKcmVxdWVzdF9pZBgFIAEoCUIhukgeyAEBchkyF15bQS1aYS16MC05Ll86LV17MSw2NH0kEiYKEGV4cGVjdGVkX3ZlcnNpb24YBiABKARCB7pIBDICKAFIAIgBAUITChFfZXhwZWN0ZWRfdmVyc2lvbiJiChRTdXNwZW5kVG9rZW5SZXNwb25zZRInCgVzdGF0ZRgBIAEoDjIYLm1wcC50b2tlbi52MS5Ub2tlblN0YXRlEg8KB3ZlcnNpb24YAiABKAQSEAoIcmVwZWF0ZWQYAyABKAgioQIKElJlc3VtZVRva2VuUmVxdWVzdBImChJ0b2tlbl9yZWZlcmVuY2VfaWQYASABKAlCCrpIB8gBAXICGEASNgoJc3VzcGVuZGVyGAIgASgOMhcubXBwLnRva2VuLnYxLlN1c3BlbmRlckIKukgHggEEEAEgABIbCgZyZWFzb24YAyABKAlCC7pICMgBAXIDGIABEhoKBWFjdG9yGAQgASgJQgu6SAjIAQFyAxiAARI1CgpyZXF1ZXN0X2lkGAUgASgJQiG6SB7IAQFyGTIXXltBLVphLXowLTkuXzotXXsxLDY0fSQSJgoQZXhwZWN0ZWRfdmVyc2lvbhgGIAEoBEIHukgEMgIoAUgAiAEBQhMKEV9leHBlY3RlZF92ZXJzaW9uImEKE1Jlc3VtZVRva2VuUmVzcG9uc2USJwoFc3RhdGUYASABKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZRIPCgd2ZXJzaW9uGAIgASgEEhAKCHJlcGVhdGVkGAMgASgIIqUCChZEZWFjdGl2YXRlVG9rZW5SZXF1ZXN0EiYKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCUIKukgHyAEBcgIYQBI2CglzdXNwZW5kZXIYAiABKA4yFy5tcHAudG9rZW4udjEuU3VzcGVuZGVyQgq6SAeCAQQQASAAEhsKBnJlYXNvbhgDIAEoCUILukgIyAEBcgMYgAESGgoFYWN0b3IYBCABKAlCC7pICMgBAXIDGIABEjUKCnJlcXVlc3RfaWQYBSABKAlCIbpIHsgBAXIZMhdeW0EtWmEtejAtOS5fOi1dezEsNjR9JBImChBleHBlY3RlZF92ZXJzaW9uGAYgASgEQge6SAQyAigBSACIAQFCEwoRX2V4cGVjdGVkX3ZlcnNpb24iZQoXRGVhY3RpdmF0ZVRva2VuUmVzcG9uc2USJwoFc3RhdGUYASABKA4yGC5tcHAudG9rZW4udjEuVG9rZW5TdGF0ZRIPCgd2ZXJzaW9uGAIgASgEEhAKCHJlcGVhdGVkGAMgASgIIs8BChdXYXRjaFRva2VuRXZlbnRzUmVxdWVzdBIcCgZjdXJzb3IYASABKAlCCrpIB3IFEAEYgAhIABIYCg5mcm9tX2JlZ2lubmluZxgCIAEoCEgAEj4KBXR5cGVzGAMgAygOMhwubXBwLnRva2VuLnYxLlRva2VuRXZlbnRUeXBlQhG6SA6SAQsQECIHggEEEAEgABIjCgtjdXN0b21lcl9pZBgEIAEoCUIJukgGcgQQARhASAGIAQFCBwoFc3RhcnRCDgoMX2N1c3RvbWVyX2lkIlMKGFdhdGNoVG9rZW5FdmVudHNSZXNwb25zZRInCgVldmVudBgBIAEoCzIYLm1wcC50b2tlbi52MS5Ub2tlbkV2ZW50Eg4KBmN1cnNvchgCIAEoCSJ5ChZSZXZlYWxUb2tlbkRhdGFSZXF1ZXN0EiYKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCUIKukgHyAEBcgIYQBIbCgZyZWFzb24YAiABKAlCC7pICMgBAXIDGIABEhoKBWFjdG9yGAMgASgJQgu6SAjIAQFyAxiAASJLChdSZXZlYWxUb2tlbkRhdGFSZXNwb25zZRIwCgp0b2tlbl9kYXRhGAEgASgLMhcubXBwLnRva2VuLnYxLlRva2VuRGF0YUIDgAEBInQKEUVyYXNlVG9rZW5SZXF1ZXN0EiYKEnRva2VuX3JlZmVyZW5jZV9pZBgBIAEoCUIKukgHyAEBcgIYQBIbCgZyZWFzb24YAiABKAlCC7pICMgBAXIDGIABEhoKBWFjdG9yGAMgASgJQgu6SAjIAQFyAxiAASJEChJFcmFzZVRva2VuUmVzcG9uc2USLgoKZXJhc2VfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAyhQsKFVRva2VuTGlmZWN5Y2xlU2VydmljZRLEAQoQUmVjb3JkQWN0aXZhdGlvbhIlLm1wcC50b2tlbi52MS5SZWNvcmRBY3RpdmF0aW9uUmVxdWVzdBomLm1wcC50b2tlbi52MS5SZWNvcmRBY3RpdmF0aW9uUmVzcG9uc2UiYZACAoq1GFoKG3Rva2VuQWN0aXZhdGlvbk5vdGlmaWNhdGlvbhIKYWN0aXZhdGlvbiIWQmF0Y2hSZWNvcmRBY3RpdmF0aW9ucyoXU3RyZWFtUmVjb3JkQWN0aXZhdGlvbnMSeAoWQmF0Y2hSZWNvcmRBY3RpdmF0aW9ucxIrLm1wcC50b2tlbi52MS5CYXRjaFJlY29yZEFjdGl2YXRpb25zUmVxdWVzdBosLm1wcC50b2tlbi52MS5CYXRjaFJlY29yZEFjdGl2YXRpb25zUmVzcG9uc2UiA5ACAhJ/ChdTdHJlYW1SZWNvcmRBY3RpdmF0aW9ucxIsLm1wcC50b2tlbi52MS5TdHJlYW1SZWNvcmRBY3RpdmF0aW9uc1JlcXVlc3QaLS5tcHAudG9rZW4udjEuU3RyZWFtUmVjb3JkQWN0aXZhdGlvbnNSZXNwb25zZSIDkAICKAEwARJOCghHZXRUb2tlbhIdLm1wcC50b2tlbi52MS5HZXRUb2tlblJlcXVlc3QaHi5tcHAudG9rZW4udjEuR2V0VG9rZW5SZXNwb25zZSIDkAIBEmAKDkJhdGNoR2V0VG9rZW5zEiMubXBwLnRva2VuLnYxLkJhdGNoR2V0VG9rZW5zUmVxdWVzdBokLm1wcC50b2tlbi52MS5CYXRjaEdldFRva2Vuc1Jlc3BvbnNlIgOQAgESVAoKTGlzdFRva2VucxIfLm1wcC50b2tlbi52MS5MaXN0VG9rZW5zUmVxdWVzdBogLm1wcC50b2tlbi52MS5MaXN0VG9rZW5zUmVzcG9uc2UiA5ACARJjCg9HZXRUb2tlbkhpc3RvcnkSJC5tcHAudG9rZW4udjEuR2V0VG9rZW5IaXN0b3J5UmVxdWVzdBolLm1wcC50b2tlbi52MS5HZXRUb2tlbkhpc3RvcnlSZXNwb25zZSIDkAIBEloKDFN1c3BlbmRUb2tlbhIhLm1wcC50b2tlbi52MS5TdXNwZW5kVG9rZW5SZXF1ZXN0GiIubXBwLnRva2VuLnYxLlN1c3BlbmRUb2tlblJlc3BvbnNlIgOQAgISVwoLUmVzdW1lVG9rZW4SIC5tcHAudG9rZW4udjEuUmVzdW1lVG9rZW5SZXF1ZXN0GiEubXBwLnRva2VuLnYxLlJlc3VtZVRva2VuUmVzcG9uc2UiA5ACAhJjCg9EZWFjdGl2YXRlVG9rZW4SJC5tcHAudG9rZW4udjEuRGVhY3RpdmF0ZVRva2VuUmVxdWVzdBolLm1wcC50b2tlbi52MS5EZWFjdGl2YXRlVG9rZW5SZXNwb25zZSIDkAICEmgKEFdhdGNoVG9rZW5FdmVudHMSJS5tcHAudG9rZW4udjEuV2F0Y2hUb2tlbkV2ZW50c1JlcXVlc3QaJi5tcHAudG9rZW4udjEuV2F0Y2hUb2tlbkV2ZW50c1Jlc3BvbnNlIgOQAgEwARJjCg9SZXZlYWxUb2tlbkRhdGESJC5tcHAudG9rZW4udjEuUmV2ZWFsVG9rZW5EYXRhUmVxdWVzdBolLm1wcC50b2tlbi52MS5SZXZlYWxUb2tlbkRhdGFSZXNwb25zZSIDkAIBElQKCkVyYXNlVG9rZW4SHy5tcHAudG9rZW4udjEuRXJhc2VUb2tlblJlcXVlc3QaIC5tcHAudG9rZW4udjEuRXJhc2VUb2tlblJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_alipayplus_dialect_v1_dialect, file_buf_validate_validate, file_google_protobuf_timestamp, file_google_rpc_status, file_mpp_token_v1_token, file_mpp_token_v1_token_activation]);
 
 /**
  * RecordActivationRequest is an activation and how it arrived.
@@ -196,6 +196,85 @@ export const BatchRecordActivationsResultSchema: GenMessage<BatchRecordActivatio
   messageDesc(file_mpp_token_v1_token_lifecycle_service, 5);
 
 /**
+ * StreamRecordActivationsRequest is one batch.
+ *
+ * @generated from message mpp.token.v1.StreamRecordActivationsRequest
+ */
+export type StreamRecordActivationsRequest = Message<"mpp.token.v1.StreamRecordActivationsRequest"> & {
+  /**
+   * Comes back with the answer. The caller's own: one that no other batch of this stream has that is under way.
+   *
+   * @generated from field: uint32 sequence = 1;
+   */
+  sequence: number;
+
+  /**
+   * How long the caller waits for this batch, in milliseconds. 0 is as long as the service lets a call without deadline take.
+   *
+   * @generated from field: uint32 timeout_ms = 2;
+   */
+  timeoutMs: number;
+
+  /**
+   * The batch. Its rules are checked with it and break it alone.
+   *
+   * @generated from field: mpp.token.v1.BatchRecordActivationsRequest batch = 3;
+   */
+  batch?: BatchRecordActivationsRequest | undefined;
+};
+
+/**
+ * Describes the message mpp.token.v1.StreamRecordActivationsRequest.
+ * Use `create(StreamRecordActivationsRequestSchema)` to create a new message.
+ */
+export const StreamRecordActivationsRequestSchema: GenMessage<StreamRecordActivationsRequest> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 6);
+
+/**
+ * StreamRecordActivationsResponse is what became of one batch.
+ *
+ * @generated from message mpp.token.v1.StreamRecordActivationsResponse
+ */
+export type StreamRecordActivationsResponse = Message<"mpp.token.v1.StreamRecordActivationsResponse"> & {
+  /**
+   * That of the request.
+   *
+   * @generated from field: uint32 sequence = 1;
+   */
+  sequence: number;
+
+  /**
+   * The outcome for this batch.
+   *
+   * @generated from oneof mpp.token.v1.StreamRecordActivationsResponse.result
+   */
+  result: {
+    /**
+     * What BatchRecordActivations would have answered.
+     *
+     * @generated from field: mpp.token.v1.BatchRecordActivationsResponse response = 2;
+     */
+    value: BatchRecordActivationsResponse;
+    case: "response";
+  } | {
+    /**
+     * Code, message and details as BatchRecordActivations would have given them.
+     *
+     * @generated from field: google.rpc.Status error = 3;
+     */
+    value: Status;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message mpp.token.v1.StreamRecordActivationsResponse.
+ * Use `create(StreamRecordActivationsResponseSchema)` to create a new message.
+ */
+export const StreamRecordActivationsResponseSchema: GenMessage<StreamRecordActivationsResponse> = /*@__PURE__*/
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 7);
+
+/**
  * GetTokenRequest names a token.
  *
  * @generated from message mpp.token.v1.GetTokenRequest
@@ -214,7 +293,7 @@ export type GetTokenRequest = Message<"mpp.token.v1.GetTokenRequest"> & {
  * Use `create(GetTokenRequestSchema)` to create a new message.
  */
 export const GetTokenRequestSchema: GenMessage<GetTokenRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 6);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 8);
 
 /**
  * GetTokenResponse is the token.
@@ -235,7 +314,7 @@ export type GetTokenResponse = Message<"mpp.token.v1.GetTokenResponse"> & {
  * Use `create(GetTokenResponseSchema)` to create a new message.
  */
 export const GetTokenResponseSchema: GenMessage<GetTokenResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 7);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 9);
 
 /**
  * BatchGetTokensRequest names up to 500 tokens.
@@ -256,7 +335,7 @@ export type BatchGetTokensRequest = Message<"mpp.token.v1.BatchGetTokensRequest"
  * Use `create(BatchGetTokensRequestSchema)` to create a new message.
  */
 export const BatchGetTokensRequestSchema: GenMessage<BatchGetTokensRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 8);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 10);
 
 /**
  * BatchGetTokensResponse holds one item for each token asked for, in the order of the request.
@@ -277,7 +356,7 @@ export type BatchGetTokensResponse = Message<"mpp.token.v1.BatchGetTokensRespons
  * Use `create(BatchGetTokensResponseSchema)` to create a new message.
  */
 export const BatchGetTokensResponseSchema: GenMessage<BatchGetTokensResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 9);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 11);
 
 /**
  * BatchGetTokensItem is a token, or why there is none.
@@ -321,7 +400,7 @@ export type BatchGetTokensItem = Message<"mpp.token.v1.BatchGetTokensItem"> & {
  * Use `create(BatchGetTokensItemSchema)` to create a new message.
  */
 export const BatchGetTokensItemSchema: GenMessage<BatchGetTokensItem> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 10);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 12);
 
 /**
  * ListTokensRequest asks for a page of a customer's tokens.
@@ -363,7 +442,7 @@ export type ListTokensRequest = Message<"mpp.token.v1.ListTokensRequest"> & {
  * Use `create(ListTokensRequestSchema)` to create a new message.
  */
 export const ListTokensRequestSchema: GenMessage<ListTokensRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 11);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 13);
 
 /**
  * ListTokensResponse is a page.
@@ -391,7 +470,7 @@ export type ListTokensResponse = Message<"mpp.token.v1.ListTokensResponse"> & {
  * Use `create(ListTokensResponseSchema)` to create a new message.
  */
 export const ListTokensResponseSchema: GenMessage<ListTokensResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 12);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 14);
 
 /**
  * GetTokenHistoryRequest names a token.
@@ -412,7 +491,7 @@ export type GetTokenHistoryRequest = Message<"mpp.token.v1.GetTokenHistoryReques
  * Use `create(GetTokenHistoryRequestSchema)` to create a new message.
  */
 export const GetTokenHistoryRequestSchema: GenMessage<GetTokenHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 13);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 15);
 
 /**
  * GetTokenHistoryResponse is the story of a token.
@@ -461,7 +540,7 @@ export type GetTokenHistoryResponse = Message<"mpp.token.v1.GetTokenHistoryRespo
  * Use `create(GetTokenHistoryResponseSchema)` to create a new message.
  */
 export const GetTokenHistoryResponseSchema: GenMessage<GetTokenHistoryResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 14);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 16);
 
 /**
  * SuspendTokenRequest asks to suspend a token.
@@ -517,7 +596,7 @@ export type SuspendTokenRequest = Message<"mpp.token.v1.SuspendTokenRequest"> & 
  * Use `create(SuspendTokenRequestSchema)` to create a new message.
  */
 export const SuspendTokenRequestSchema: GenMessage<SuspendTokenRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 15);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 17);
 
 /**
  * SuspendTokenResponse says what the request made of the token.
@@ -552,7 +631,7 @@ export type SuspendTokenResponse = Message<"mpp.token.v1.SuspendTokenResponse"> 
  * Use `create(SuspendTokenResponseSchema)` to create a new message.
  */
 export const SuspendTokenResponseSchema: GenMessage<SuspendTokenResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 16);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 18);
 
 /**
  * ResumeTokenRequest asks to resume a token.
@@ -608,7 +687,7 @@ export type ResumeTokenRequest = Message<"mpp.token.v1.ResumeTokenRequest"> & {
  * Use `create(ResumeTokenRequestSchema)` to create a new message.
  */
 export const ResumeTokenRequestSchema: GenMessage<ResumeTokenRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 17);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 19);
 
 /**
  * ResumeTokenResponse says what the request made of the token.
@@ -643,7 +722,7 @@ export type ResumeTokenResponse = Message<"mpp.token.v1.ResumeTokenResponse"> & 
  * Use `create(ResumeTokenResponseSchema)` to create a new message.
  */
 export const ResumeTokenResponseSchema: GenMessage<ResumeTokenResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 18);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 20);
 
 /**
  * DeactivateTokenRequest asks to deactivate a token.
@@ -699,7 +778,7 @@ export type DeactivateTokenRequest = Message<"mpp.token.v1.DeactivateTokenReques
  * Use `create(DeactivateTokenRequestSchema)` to create a new message.
  */
 export const DeactivateTokenRequestSchema: GenMessage<DeactivateTokenRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 19);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 21);
 
 /**
  * DeactivateTokenResponse says what the request made of the token.
@@ -734,7 +813,7 @@ export type DeactivateTokenResponse = Message<"mpp.token.v1.DeactivateTokenRespo
  * Use `create(DeactivateTokenResponseSchema)` to create a new message.
  */
 export const DeactivateTokenResponseSchema: GenMessage<DeactivateTokenResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 20);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 22);
 
 /**
  * WatchTokenEventsRequest says where to start and what to leave out.
@@ -785,7 +864,7 @@ export type WatchTokenEventsRequest = Message<"mpp.token.v1.WatchTokenEventsRequ
  * Use `create(WatchTokenEventsRequestSchema)` to create a new message.
  */
 export const WatchTokenEventsRequestSchema: GenMessage<WatchTokenEventsRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 21);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 23);
 
 /**
  * WatchTokenEventsResponse is an event, or a sign of life.
@@ -813,7 +892,7 @@ export type WatchTokenEventsResponse = Message<"mpp.token.v1.WatchTokenEventsRes
  * Use `create(WatchTokenEventsResponseSchema)` to create a new message.
  */
 export const WatchTokenEventsResponseSchema: GenMessage<WatchTokenEventsResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 22);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 24);
 
 /**
  * RevealTokenDataRequest names a token and says why its data is needed.
@@ -848,7 +927,7 @@ export type RevealTokenDataRequest = Message<"mpp.token.v1.RevealTokenDataReques
  * Use `create(RevealTokenDataRequestSchema)` to create a new message.
  */
 export const RevealTokenDataRequestSchema: GenMessage<RevealTokenDataRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 23);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 25);
 
 /**
  * RevealTokenDataResponse is the token data in clear.
@@ -869,7 +948,7 @@ export type RevealTokenDataResponse = Message<"mpp.token.v1.RevealTokenDataRespo
  * Use `create(RevealTokenDataResponseSchema)` to create a new message.
  */
 export const RevealTokenDataResponseSchema: GenMessage<RevealTokenDataResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 24);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 26);
 
 /**
  * EraseTokenRequest names a token and says why it is erased.
@@ -904,7 +983,7 @@ export type EraseTokenRequest = Message<"mpp.token.v1.EraseTokenRequest"> & {
  * Use `create(EraseTokenRequestSchema)` to create a new message.
  */
 export const EraseTokenRequestSchema: GenMessage<EraseTokenRequest> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 25);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 27);
 
 /**
  * EraseTokenResponse says when the token was erased.
@@ -925,7 +1004,7 @@ export type EraseTokenResponse = Message<"mpp.token.v1.EraseTokenResponse"> & {
  * Use `create(EraseTokenResponseSchema)` to create a new message.
  */
 export const EraseTokenResponseSchema: GenMessage<EraseTokenResponse> = /*@__PURE__*/
-  messageDesc(file_mpp_token_v1_token_lifecycle_service, 26);
+  messageDesc(file_mpp_token_v1_token_lifecycle_service, 28);
 
 /**
  * TokenLifecycleService keeps the state of every token. Every error that it decides carries google.rpc.ErrorInfo with
@@ -965,6 +1044,21 @@ export const TokenLifecycleService: GenService<{
     methodKind: "unary";
     input: typeof BatchRecordActivationsRequestSchema;
     output: typeof BatchRecordActivationsResponseSchema;
+  },
+  /**
+   * StreamRecordActivations is BatchRecordActivations for a caller that has something to say all the time: one call that lasts, a batch
+   * in each message. Answers come as they are ready, in no special order. What was sent is answered after the caller has closed its
+   * side. Batches that have no answer when the stream ends may have been recorded; sending them again is safe.
+   *
+   * Errors of a batch are in its answer. The stream itself ends with RESOURCE_EXHAUSTED for a message that is too large, INTERNAL for one
+   * that cannot be decoded, UNAVAILABLE when the service stops.
+   *
+   * @generated from rpc mpp.token.v1.TokenLifecycleService.StreamRecordActivations
+   */
+  streamRecordActivations: {
+    methodKind: "bidi_streaming";
+    input: typeof StreamRecordActivationsRequestSchema;
+    output: typeof StreamRecordActivationsResponseSchema;
   },
   /**
    * GetToken returns the present state of a token. Safe to repeat.
