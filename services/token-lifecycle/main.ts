@@ -218,6 +218,7 @@ async function start(): Promise<Running> {
       feed.stop();
       housekeeping.stop();
       await server.stop(config.stopGraceMs);
+      await store.settle();
       await exporter?.stop();
       admin.close();
       admin.closeAllConnections();

@@ -9,8 +9,9 @@ import { Outcome, Suspender, TokenEventType, TokenState } from "../../proto/gen/
 import { customerKey, tokenKey } from "../../services/token-lifecycle/store/keys.js";
 import type { RedisClient } from "../../services/token-lifecycle/store/redis.js";
 import { at } from "../support/commands.js";
-import { until, untilServing } from "../support/processes.js";
+import { startTestPart, until, untilServing } from "../support/processes.js";
 import {
+  connectTo,
   newReference,
   recordActivation,
   recordActivations,
@@ -353,6 +354,26 @@ describe("reading tokens", () => {
       expect((await deliveries()).map(({ deliveryId }) => deliveryId)).to.deep.equal(
         Array.from({ length: 32 }, (_, i) => `d-${40 - i}`),
       );
+    });
+
+    it("shows what an instance noted right before it stopped", async () => {
+      const tokenReferenceId = newReference();
+      const other = await startTestPart(
+        "service",
+        { DATA_DIR: stack.folder, REDIS_URL: stack.redis.url },
+        `${stack.folder}/other.log`,
+      );
+      const there = connectTo(other.url);
+      try {
+        await untilServing(other);
+        await recordActivation(there, { tokenReferenceId, deliveryId: "first" });
+        await recordActivation(there, { tokenReferenceId, deliveryId: "again" });
+      } finally {
+        await other.stop();
+        there.close();
+      }
+      const { uneventfulDeliveries } = await client.getTokenHistory({ tokenReferenceId });
+      expect(uneventfulDeliveries.map(({ deliveryId }) => deliveryId)).to.deep.equal(["again"]);
     });
 
     it("keeps the last 32 events, and still explains the state", async () => {

@@ -18,8 +18,10 @@ export type TokenStore = {
   referencesOf: (customerId: string, after: string, limit: number) => Promise<string[]>;
   /** Keeps a delivery that changed nothing, without promise. */
   noteDelivery: (tokenReferenceId: string, delivery: UneventfulDelivery) => void;
-  /** Such deliveries, newest first. */
+  /** Such deliveries, newest first; those that other instances noted come some 100 ms late. */
   uneventfulDeliveries: (tokenReferenceId: string) => Promise<UneventfulDelivery[]>;
+  /** Resolves when nothing waits to be noted any more. */
+  settle: () => Promise<void>;
   /** Takes the token from the customers' lists. Safe to repeat. */
   unindex: (tokenReferenceId: string, customerIds: readonly string[]) => Promise<void>;
   /** Removes what is kept about an erased token outside its tombstone. Safe to repeat. */

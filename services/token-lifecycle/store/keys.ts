@@ -31,3 +31,6 @@ export const deliveriesKey = (tokenReferenceId: string): string =>
   `deliveries:${tag(partitionOf(tokenReferenceId))}:${tokenReferenceId}`;
 export const customerKey = (customerId: string): string => `customer:${customerId}`;
 export const deactivatedKey = "deactivated";
+
+/** The beginning of a key with a tag. Keys that share it share a slot. */
+export const sameSlotOf = (key: string): string => key.slice(0, key.indexOf("}") + 1);

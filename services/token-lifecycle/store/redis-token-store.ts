@@ -5,22 +5,18 @@ import { decoderOf } from "../../../lib/protobuf/decoder.js";
 import { encoderOf } from "../../../lib/protobuf/encoder.js";
 import { loadScript } from "../../../lib/script.js";
 import { StoredTokenSchema } from "../../../proto/gen/mpp/token/store/v1/stored_token_pb.js";
-import {
-  TokenEventSchema,
-  TokenEventType,
-  UneventfulDeliverySchema,
-} from "../../../proto/gen/mpp/token/v1/token_pb.js";
+import { TokenEventSchema, TokenEventType } from "../../../proto/gen/mpp/token/v1/token_pb.js";
 import { StoreError, type TokenStore } from "../core/ports.js";
 import type { Current, Decision } from "../core/token.js";
 import type { Durability, DurabilityWatch } from "./durability.js";
-import { type GroupOf, gatheredScript } from "./gathered-script.js";
+import { deliveryNotes } from "./delivery-notes.js";
+import { gatheredScript } from "./gathered-script.js";
 import { customerKey, deactivatedKey, deliveriesKey, eventsKey, partitionOf, tokenKey } from "./keys.js";
 import type { RedisClient } from "./redis.js";
 import { answered, type Replicas, replicasOf, type Trace } from "./replicas.js";
 import { type Swapped, swapperOf } from "./swapper.js";
 
 const indexScript = loadScript(new URL("index.lua", import.meta.url), ["customer"], ["token_reference_id"]);
-const noteScript = loadScript(new URL("note.lua", import.meta.url), ["deliveries"], ["delivery", "limit"]);
 
 export type StoreOptions = {
   readonly durability: Durability;
@@ -45,12 +41,10 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     timeoutMs: options.replicaTimeoutMs,
   });
   const swapToken = swapperOf(redis, options.eventsMaxLen, () => options.onRoundTrip?.("swap"));
-  const firstKey: GroupOf = ({ keys }) => keys[0] ?? "";
-  const list = gatheredScript(redis, "listTokens", indexScript, firstKey);
-  const note = gatheredScript(redis, "noteDeliveries", noteScript, firstKey);
+  const list = gatheredScript(redis, "listTokens", indexScript, ({ keys }) => keys[0] ?? "");
+  const deliveries = deliveryNotes(redis);
   const encodeToken = encoderOf(StoredTokenSchema);
   const encodeEvent = encoderOf(TokenEventSchema);
-  const encodeDelivery = encoderOf(UneventfulDeliverySchema);
 
   function timed<T>(operation: "read" | "swap" | "wait", reply: Promise<T>): Promise<T> {
     const { onWait, onRoundTrip } = options;
@@ -147,16 +141,9 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     referencesOf: (customerId, after, limit) =>
       answered(redis.zrangebylex(customerKey(customerId), after === "" ? "-" : `(${after}`, "+", "LIMIT", 0, limit)),
 
-    noteDelivery(tokenReferenceId, delivery) {
-      const key = deliveriesKey(tokenReferenceId);
-      // Written behind the answer, which never waited for it and does not change if it fails.
-      note({ keys: [key], args: [encodeDelivery(delivery), deliveriesLimit] }).catch(() => undefined);
-    },
-
-    async uneventfulDeliveries(tokenReferenceId) {
-      const values = await answered(redis.lrangeBuffer(deliveriesKey(tokenReferenceId), 0, -1));
-      return values.map((value) => fromBinary(UneventfulDeliverySchema, value));
-    },
+    noteDelivery: deliveries.note,
+    uneventfulDeliveries: deliveries.read,
+    settle: deliveries.flush,
 
     async unindex(tokenReferenceId, customerIds) {
       await unindex(tokenReferenceId, customerIds);
@@ -164,6 +151,8 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     },
 
     async removeTraces({ tokenReferenceId, version }) {
+      // Or what waits would come back behind the removal.
+      await deliveries.flush();
       const key = eventsKey(partitionOf(tokenReferenceId));
       let from = "-";
       for (;;) {
@@ -192,9 +181,6 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     deactivatedBefore: (ms, limit) => answered(redis.zrangebyscore(deactivatedKey, "-inf", ms, "LIMIT", 0, limit)),
   };
 }
-
-/** How many deliveries that changed nothing a token keeps. */
-const deliveriesLimit = 32;
 
 type Change = Decision & { kind: "change" };
 /** A reply that belongs to another command would make one token's answer out of another's. */
