@@ -45,7 +45,7 @@ const activate = (current: Current): Decision => {
       tokenActivatedTime,
       tokenData: {},
     }) as CompleteActivation,
-    tokenData: create(SealedTokenDataSchema),
+    sealedTokenData: () => create(SealedTokenDataSchema),
     fingerprint: create(ActivationFingerprintSchema, { tokenActivatedTime }),
     fingerprintLike: (recorded) => recorded,
     receivedTime: at(10n),

@@ -94,7 +94,7 @@ export function createMetrics(state: ServiceState) {
     }),
     redisRoundTrips: counter(registry, {
       name: "token_service_redis_round_trips_total",
-      help: "Commands sent to Redis for decisions. Swaps of one round of the event loop go out as one.",
+      help: "Commands sent to Redis for decisions. Swaps of one round of the event loop go out as one, and so do reads before them.",
       labelNames: ["operation"],
       startsWith: redisOperations,
     }),

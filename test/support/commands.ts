@@ -40,7 +40,8 @@ export function activation(spec: ActivationSpec = {}): RecordActivation {
   const under = { fieldsVersion: currentFieldsVersion, keys: testKey };
   return {
     activation: message,
-    tokenData: create(SealedTokenDataSchema, { keyVersion: 1, nonce: Buffer.alloc(12), ciphertext: Buffer.alloc(24) }),
+    sealedTokenData: () =>
+      create(SealedTokenDataSchema, { keyVersion: 1, nonce: Buffer.alloc(12), ciphertext: Buffer.alloc(24) }),
     fingerprint: fingerprintOf(message, under),
     fingerprintLike: ({ fieldsVersion }) => fingerprintOf(message, { fieldsVersion, keys: testKey }),
     clientId: spec.clientId ?? "CLIENT",

@@ -25,8 +25,8 @@ export type CompleteActivation = TokenActivation & { tokenActivatedTime: Timesta
 /** An activation that passed validation, with everything that a decision needs: no clock, no key, no chance inside. */
 export type RecordActivation = {
   readonly activation: CompleteActivation;
-  /** The activation's token data, sealed. */
-  readonly tokenData: SealedTokenData;
+  /** The activation's token data, sealed when it is asked for, which a repeat never does. */
+  readonly sealedTokenData: () => SealedTokenData;
   /** The activation's fingerprint under the list and key that new records use. */
   readonly fingerprint: ActivationFingerprint;
   /** The activation's fingerprint under the list and key of an older record. */
@@ -98,7 +98,7 @@ export function decideActivation(current: Current, command: RecordActivation): D
     next.stateTime = ordering;
     next.stateVersion = next.version;
     next.activation = withoutTokenData(activation);
-    next.tokenData = command.tokenData;
+    next.tokenData = command.sealedTokenData();
     const { customerId } = activation;
     if (customerId !== undefined && !next.indexedCustomerIds.includes(customerId))
       next.indexedCustomerIds.push(customerId);

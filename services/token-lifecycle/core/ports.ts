@@ -3,7 +3,7 @@ import type { StoredToken } from "../../../proto/gen/mpp/token/store/v1/stored_t
 import type { UneventfulDelivery } from "../../../proto/gen/mpp/token/v1/token_pb.js";
 import type { Current, Decision } from "./token.js";
 
-/** What the store may take for granted before it looks: decide at once as for a new token, or read first. */
+/** What the caller thinks: nothing is on record, so decide at once, unless the store remembers the token; or read first. */
 export type Bet = "new" | "known";
 
 /** Keeps tokens. A promise that resolves says that what it tells is kept as DURABILITY promises. Throws StoreError. */
@@ -11,9 +11,15 @@ export type TokenStore = {
   read: (tokenReferenceId: string) => Promise<Current>;
   /**
    * Applies a pure decision to the present token, as if alone. `decide` may be called several times, with newer tokens;
-   * what it returned last is what happened.
+   * what it returned last is what happened. `customerId` is whom the token is listed under if what is applied is on record, be it
+   * from now on or already; that a repeat lists it again makes good for a first attempt that failed half way.
    */
-  apply: (tokenReferenceId: string, bet: Bet, decide: (current: Current) => Decision) => Promise<Decision>;
+  apply: (
+    tokenReferenceId: string,
+    bet: Bet,
+    decide: (current: Current) => Decision,
+    customerId?: string,
+  ) => Promise<Decision>;
   /** References of tokens that are or were of this customer, ascending, behind `after`; may name tokens of others. */
   referencesOf: (customerId: string, after: string, limit: number) => Promise<string[]>;
   /** Keeps a delivery that changed nothing, without promise. */

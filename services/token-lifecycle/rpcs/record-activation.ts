@@ -63,7 +63,7 @@ function recording(deps: ServiceDeps) {
     const keyring = deps.keyring();
     const command: RecordActivation = {
       activation,
-      tokenData: seal(activation.tokenData, tokenReferenceId, keyring),
+      sealedTokenData: () => seal(activation.tokenData, tokenReferenceId, keyring),
       fingerprint: fingerprintOf(activation, { fieldsVersion: currentFieldsVersion, keys: keyring.newest }),
       fingerprintLike: ({ fieldsVersion, keyVersion }) =>
         fingerprintOf(activation, { fieldsVersion, keys: keyring.ofVersion(keyVersion) }),
@@ -75,7 +75,12 @@ function recording(deps: ServiceDeps) {
       futureToleranceS: deps.futureToleranceS,
     };
     try {
-      const decision = await deps.store.apply(tokenReferenceId, "new", (current) => decideActivation(current, command));
+      const decision = await deps.store.apply(
+        tokenReferenceId,
+        "new",
+        (current) => decideActivation(current, command),
+        activation.customerId,
+      );
       deps.onActivation(outcomeWord(decision), request);
       if (decision.kind !== "change")
         deps.store.noteDelivery(tokenReferenceId, {

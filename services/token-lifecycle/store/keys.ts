@@ -5,20 +5,22 @@ export const partitions = 16;
 
 const basis = 0x811c9dc5;
 
-/** FNV-1a, 32 bits, over the UTF-8 bytes, modulo the number of partitions. Frozen, see test/services/token-lifecycle/store. */
-export function partitionOf(tokenReferenceId: string): number {
+/** FNV-1a, 32 bits, over the UTF-8 bytes. */
+export function hashOf(tokenReferenceId: string): number {
   let hash = basis;
-  // Several keys of a notification ask for it: what is ASCII, and nearly all is, needs no copy of its bytes.
+  // Several parts of a notification ask for it: what is ASCII, and nearly all is, needs no copy of its bytes.
   for (let i = 0; i < tokenReferenceId.length; i++) {
     const code = tokenReferenceId.charCodeAt(i);
-    if (code > 0x7f) return partitionOfBytes(Buffer.from(tokenReferenceId, "utf8"));
+    if (code > 0x7f) return Buffer.from(tokenReferenceId, "utf8").reduce(step, basis) >>> 0;
     hash = step(hash, code);
   }
-  return (hash >>> 0) % partitions;
+  return hash >>> 0;
 }
 
 const step = (hash: number, byte: number): number => Math.imul(hash ^ byte, 0x01000193);
-const partitionOfBytes = (bytes: Uint8Array): number => (bytes.reduce(step, basis) >>> 0) % partitions;
+
+/** The hash modulo the number of partitions. Frozen, see test/services/token-lifecycle/store. */
+export const partitionOf = (tokenReferenceId: string): number => hashOf(tokenReferenceId) % partitions;
 
 // The braces are Redis Cluster's hash tag: a token and the events of its partition share a slot, so one script may
 // write both.

@@ -8,14 +8,16 @@ import { StoredTokenSchema } from "../../../proto/gen/mpp/token/store/v1/stored_
 import { TokenEventSchema, TokenEventType } from "../../../proto/gen/mpp/token/v1/token_pb.js";
 import { StoreError, type TokenStore } from "../core/ports.js";
 import type { Current, Decision } from "../core/token.js";
-import type { Durability, DurabilityWatch } from "./durability.js";
 import { deliveryNotes } from "./delivery-notes.js";
+import type { Durability, DurabilityWatch } from "./durability.js";
 import { gatheredScript } from "./gathered-script.js";
-import { customerKey, deactivatedKey, deliveriesKey, eventsKey, partitionOf, tokenKey } from "./keys.js";
+import { customerKey, deactivatedKey, deliveriesKey, eventsKey, partitionOf, sameSlotOf, tokenKey } from "./keys.js";
+import { recentTokens } from "./recent-tokens.js";
 import type { RedisClient } from "./redis.js";
 import { answered, type Replicas, replicasOf, type Trace } from "./replicas.js";
 import { type Swapped, swapperOf } from "./swapper.js";
 
+const readScript = loadScript(new URL("read.lua", import.meta.url), ["token"], []);
 const indexScript = loadScript(new URL("index.lua", import.meta.url), ["customer"], ["token_reference_id"]);
 
 export type StoreOptions = {
@@ -32,6 +34,9 @@ export type StoreOptions = {
   readonly onRoundTrip?: (operation: "read" | "swap" | "wait") => void;
 };
 
+/** Tokens that an instance remembers, at 4 bytes each. */
+const recentLimit = 2 ** 20;
+
 const nothing = Buffer.alloc(0);
 const decodeToken = decoderOf(StoredTokenSchema);
 
@@ -41,14 +46,21 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
     timeoutMs: options.replicaTimeoutMs,
   });
   const swapToken = swapperOf(redis, options.eventsMaxLen, () => options.onRoundTrip?.("swap"));
+  const readGathered = gatheredScript(
+    redis,
+    "readTokens",
+    readScript,
+    ({ keys }) => sameSlotOf(keys[0] ?? ""),
+    () => options.onRoundTrip?.("read"),
+  );
+  const recent = recentTokens(recentLimit);
   const list = gatheredScript(redis, "listTokens", indexScript, ({ keys }) => keys[0] ?? "");
   const deliveries = deliveryNotes(redis);
   const encodeToken = encoderOf(StoredTokenSchema);
   const encodeEvent = encoderOf(TokenEventSchema);
 
   function timed<T>(operation: "read" | "swap" | "wait", reply: Promise<T>): Promise<T> {
-    const { onWait, onRoundTrip } = options;
-    if (operation !== "swap") onRoundTrip?.(operation);
+    const { onWait } = options;
     if (onWait === undefined) return answered(reply);
     const beganAt = performance.now();
     const tell = (): void => onWait((performance.now() - beganAt) / 1000, operation);
@@ -58,10 +70,27 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
   const replicas: Replicas =
     options.durability.replicas === 0
       ? allReplicas
-      : { have: (...traces) => timed("wait", allReplicas.have(...traces)) };
+      : {
+          have(...traces) {
+            options.onRoundTrip?.("wait");
+            return timed("wait", allReplicas.have(...traces));
+          },
+        };
 
-  const read = async (tokenReferenceId: string): Promise<Buffer> =>
-    (await timed("read", redis.getBuffer(tokenKey(tokenReferenceId)))) ?? nothing;
+  async function read(tokenReferenceId: string): Promise<Buffer> {
+    options.onRoundTrip?.("read");
+    return (await timed("read", redis.getBuffer(tokenKey(tokenReferenceId)))) ?? nothing;
+  }
+
+  /** With whatever else is read in this round of the event loop; and lists the token on the way, as a lost bet would. */
+  async function readWithOthers(tokenReferenceId: string, customerId: string | undefined): Promise<Buffer> {
+    const reply = readGathered({ keys: [tokenKey(tokenReferenceId)], args: [] });
+    const entries = customerId ? [list({ keys: [customerKey(customerId)], args: [tokenReferenceId] })] : [];
+    const [value] = await timed("read", Promise.all([reply, ...entries]));
+    if (value === null) return nothing;
+    if (!Buffer.isBuffer(value)) throw new Error("read.lua answered something else");
+    return value;
+  }
 
   async function swap(tokenReferenceId: string, expected: Buffer, change: Change): Promise<Swapped> {
     const { next, event } = change;
@@ -107,17 +136,20 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
       return currentOf(await read(tokenReferenceId), tokenReferenceId);
     },
 
-    async apply(tokenReferenceId, bet, decide) {
+    async apply(tokenReferenceId, bet, decide, customerId) {
       mustBeDurable(tokenReferenceId);
-      // Most activations are the first of their token: betting on that saves a round trip, for repeats too.
-      let expected = bet === "new" ? nothing : await read(tokenReferenceId);
-      const indexed = new Set<string>();
+      // Most activations are the first of their token: betting on that saves a round trip, also for a repeat that is not
+      // known for one. A bet that is lost has sealed, encoded and sent a token for nothing, which reading first saves.
+      const isBet = bet === "new" && !recent.has(tokenReferenceId);
+      let expected = isBet ? nothing : await readWithOthers(tokenReferenceId, customerId);
+      const indexed = new Set<string>(!isBet && customerId ? [customerId] : []);
       for (let attempt = 0; attempt < options.attempts; attempt++) {
         const current = currentOf(expected, tokenReferenceId);
         const decision = decide(current);
         if (decision.kind !== "change") {
           await unindexOthers(tokenReferenceId, current, indexed);
           await replicas.have(...tracesOf(tokenReferenceId, current, indexed));
+          if (current) recent.add(tokenReferenceId);
           return decision;
         }
         const swapped = await swap(tokenReferenceId, expected, decision);
@@ -130,6 +162,7 @@ export function redisTokenStore(redis: RedisClient, watch: DurabilityWatch, opti
             ...tracesOf(tokenReferenceId, decision.next, indexed),
             ...(isDeactivated ? [listing(deactivatedKey, tokenReferenceId, true)] : []),
           );
+          recent.add(tokenReferenceId);
           return decision;
         }
         if (decision.next.activation?.customerId) indexed.add(decision.next.activation.customerId);

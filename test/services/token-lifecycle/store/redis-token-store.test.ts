@@ -1,12 +1,17 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import fc from "fast-check";
-import { type TokenEvent, TokenEventSchema } from "../../../../proto/gen/mpp/token/v1/token_pb.js";
+import { ErrorReason } from "../../../../proto/gen/mpp/token/v1/error_reason_pb.js";
+import {
+  type TokenEvent,
+  TokenEventSchema,
+  UneventfulDeliverySchema,
+} from "../../../../proto/gen/mpp/token/v1/token_pb.js";
 import { decideActivation } from "../../../../services/token-lifecycle/core/decide-activation.js";
 import { StoreError, type TokenStore } from "../../../../services/token-lifecycle/core/ports.js";
 import type { Current, Decision } from "../../../../services/token-lifecycle/core/token.js";
 import { durabilityOf } from "../../../../services/token-lifecycle/store/durability.js";
-import { eventsKey, partitions, tokenKey } from "../../../../services/token-lifecycle/store/keys.js";
+import { deliveriesKey, eventsKey, partitions, tokenKey } from "../../../../services/token-lifecycle/store/keys.js";
 import type { RedisClient } from "../../../../services/token-lifecycle/store/redis.js";
 import { redisTokenStore } from "../../../../services/token-lifecycle/store/redis-token-store.js";
 import { activation, anyCommand } from "../../../support/commands.js";
@@ -106,10 +111,13 @@ describe("the store in Redis", () => {
   });
 
   it("asks Redis once for a new token, once for a repeat, twice for a change", async () => {
-    await store.apply("warm", "new", (current) => decideActivation(current, activation({ reference: "warm" })));
+    const fresh = redisTokenStore(redis, durable, options);
+    // So that the scripts are there, for bets and for reading.
+    for (const _ of [1, 2])
+      await fresh.apply("warm", "new", (current) => decideActivation(current, activation({ reference: "warm" })));
     const asked = async (activatedS: number): Promise<number> => {
       const before = await commands();
-      await store.apply("T-1", "new", (current) => decideActivation(current, activation({ activatedS })));
+      await fresh.apply("T-1", "new", (current) => decideActivation(current, activation({ activatedS })));
       return (await commands()) - before - 1; // the script's own GET
     };
     expect(await asked(2_000)).to.equal(1);
@@ -121,8 +129,109 @@ describe("the store in Redis", () => {
     await store.apply("T-1", "new", (current) => decideActivation(current, activation({ customerId: "c-1" })));
     expect(await redis.zrange("customer:c-1", "0", "-1")).to.deep.equal(["T-1"]);
     await redis.del("customer:c-1");
-    await store.apply("T-1", "new", (current) => decideActivation(current, activation({ customerId: "c-1" })));
+    const other = redisTokenStore(redis, durable, options);
+    await other.apply("T-1", "new", (current) => decideActivation(current, activation({ customerId: "c-1" })));
     expect(await redis.zrange("customer:c-1", "0", "-1"), "added again by a repeat").to.deep.equal(["T-1"]);
+  });
+
+  describe("that has met a token", () => {
+    const record = (by: TokenStore, command = activation({ customerId: "c-1" })) =>
+      by.apply("T-1", "new", (current) => decideActivation(current, command), command.activation.customerId);
+    const calls = async (command: string): Promise<number> =>
+      Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await redis.info("commandstats"))?.[1] ?? 0);
+
+    it("makes and writes nothing for a repeat, and reads and lists those of a round with a command each", async () => {
+      await record(store);
+      await record(store);
+      await redis.config("RESETSTAT");
+      const command = activation({ customerId: "c-1" });
+      const untouched = { ...command, sealedTokenData: () => expect.fail("sealed for a repeat") };
+      const decisions = await Promise.all(Array.from({ length: 50 }, () => record(store, untouched)));
+      expect(new Set(decisions.map(({ kind }) => kind))).to.deep.equal(new Set(["repeat"]));
+      expect([await calls("evalsha"), await calls("get"), await calls("zadd")]).to.deep.equal([2, 50, 50]);
+      expect([await calls("set"), await calls("xadd")]).to.deep.equal([0, 0]);
+    });
+
+    it("meets it by a repeat too", async () => {
+      await record(store);
+      const other = redisTokenStore(redis, durable, options);
+      await record(other);
+      const untouched = { ...activation({ customerId: "c-1" }), sealedTokenData: () => expect.fail("sealed") };
+      expect((await record(other, untouched)).kind).to.equal("repeat");
+    });
+
+    it("records it as new when it is gone all the same", async () => {
+      await record(store);
+      await redis.flushall();
+      expect(await record(store))
+        .to.deep.include({ kind: "change" })
+        .and.to.have.nested.property("next.version", 1n);
+      expect(await redis.zrange("customer:c-1", "0", "-1")).to.deep.equal(["T-1"]);
+    });
+
+    const meetings: { name: string; meet: (by: TokenStore) => Promise<Decision> | undefined }[] = [
+      { name: "nothing", meet: () => undefined },
+      { name: "a report of another customer", meet: (by) => record(by, activation({ customerId: "c-2" })) },
+      { name: "a report of another client", meet: (by) => record(by, activation({ clientId: "OTHER" })) },
+      {
+        name: "a call that knows it and changes nothing",
+        meet: (by) =>
+          by.apply("T-1", "known", (token) => ({ kind: "repeat", token: token ?? expect.fail("no token") })),
+      },
+    ];
+    for (const { name, meet } of meetings)
+      it(`lists it by a repeat when the first could not, and ${name} came in between`, async () => {
+        await redis.set("customer:c-1", "no set");
+        const other = redisTokenStore(redis, durable, options);
+        const error = await record(other).catch((thrown: unknown) => thrown);
+        expect(error).to.be.instanceOf(StoreError).with.property("trouble", "unavailable");
+        await redis.del("customer:c-1");
+        expect((await meet(other))?.kind).to.not.equal("change");
+        expect((await record(other)).kind).to.equal("repeat");
+        expect(await redis.zrange("customer:c-1", "0", "-1"), "listed by the repeat").to.deep.equal(["T-1"]);
+      });
+
+    it("lists it by a repeat at an instance that knew it under another customer", async () => {
+      await record(store);
+      await redis.set("customer:c-2", "no set");
+      const later = activation({ customerId: "c-2", activatedS: 3_000 });
+      // Written by another instance, which could not list it.
+      const other = redisTokenStore(redis, durable, options);
+      const error = await other
+        .apply("T-1", "known", (current) => decideActivation(current, later))
+        .catch((thrown: unknown) => thrown);
+      expect(error).to.be.instanceOf(StoreError).with.property("trouble", "unavailable");
+      await redis.del("customer:c-2");
+      expect((await record(store, later)).kind).to.equal("repeat");
+      expect(await redis.zrange("customer:c-2", "0", "-1")).to.deep.equal(["T-1"]);
+    });
+
+    it("takes it from the list of a customer that a refused report named", async () => {
+      await record(store);
+      await record(store);
+      expect((await record(store, activation({ customerId: "c-2" }))).kind).to.equal("refuse");
+      expect(await redis.exists("customer:c-2")).to.equal(0);
+      expect(await redis.zrange("customer:c-1", "0", "-1")).to.deep.equal(["T-1"]);
+    });
+
+    it("does not take one for met that was asked for and is not there", async () => {
+      const other = redisTokenStore(redis, durable, options);
+      const nothing: Decision = { kind: "refuse", reason: ErrorReason.TOKEN_NOT_FOUND, fields: [] };
+      await other.apply("T-1", "known", () => nothing);
+      await redis.config("RESETSTAT");
+      await record(other);
+      // The script's own.
+      expect(await calls("get")).to.equal(1);
+    });
+  });
+
+  it("removes notes that still wait to be written, with all else that an erased token leaves", async () => {
+    await store.apply("T-1", "new", (current) => decideActivation(current, activation()));
+    const token = await store.read("T-1");
+    store.noteDelivery("T-1", create(UneventfulDeliverySchema, { deliveryId: "d-1" }));
+    await store.removeTraces(token ?? expect.fail("no token"));
+    await store.settle();
+    expect(await redis.exists(deliveriesKey("T-1"))).to.equal(0);
   });
 
   it("takes a token from the list of a customer that a refused report named", async () => {
