@@ -12,7 +12,7 @@ export function createApp(deps: PipelineDeps, bodyLimitBytes: number): Koa {
     const head = {
       method: req.method ?? "",
       path: query === -1 ? target : target.slice(0, query),
-      ...(query !== -1 && { query: target.slice(query + 1) }),
+      query: query === -1 ? undefined : target.slice(query + 1),
       headers: req.headers,
     };
     const answer = await answerTo(head, () => readBody(req, bodyLimitBytes), deps);

@@ -105,7 +105,7 @@ export async function answerTo(head: RequestHead, readBody: ReadBody, deps: Pipe
   journey.result = answer.result;
   journey.isSigned = signed.headers.Signature !== undefined;
   deps.observe(journey);
-  return { body: signed.body, headers: { ...signed.headers, "X-Delivery-Id": journey.deliveryId } };
+  return { body: signed.body, headers: Object.assign({}, signed.headers, { "X-Delivery-Id": deliveryId }) };
 }
 
 const begin = (journey: Journey, name: StageName): void => void journey.stages.push({ name, at: performance.now() });
@@ -120,7 +120,7 @@ async function answerOf(head: RequestHead, readBody: ReadBody, journey: Journey,
     endpoint = admitted.endpoint;
     journey.api = endpoint.api;
     begin(journey, "read");
-    raw = { ...admitted, body: await readBody() };
+    raw = { body: await readBody(), ...admitted };
     places.push(deps.limits.enter());
     begin(journey, "verify");
     const verified = verify(raw, deps.clients().clientOf, deps.checks, journey.startedMs);

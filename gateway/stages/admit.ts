@@ -10,7 +10,7 @@ export function admit(head: RequestHead, endpoints: Endpoints): AdmittedRequest 
   const { headers } = head;
   if (!isJsonInUtf8(headers["content-type"]) || !isIdentity(headers["content-encoding"]) || !takesJson(headers.accept))
     throw new Refusal("MEDIA_TYPE_NOT_ACCEPTABLE");
-  return { ...head, endpoint };
+  return { endpoint, ...head };
 }
 
 // trim() takes more for white space than HTTP does.

@@ -1,4 +1,6 @@
 // What travels between the stages: each arrow of the journey is a type that only its stage can make.
+// A stage puts what it adds before what it spreads: to what a spread has made, V8 adds no member without a new hidden class
+// for that one object, and all who read it later search for each of its members.
 import type { IncomingHttpHeaders } from "node:http";
 import type { Message } from "@bufbuild/protobuf";
 import type { Endpoint } from "../alipayplus/endpoints.js";
@@ -11,7 +13,7 @@ export type RequestHead = {
   /** Path as received: raw, without the query. */
   readonly path: string;
   /** What stands behind "?", where that is there. */
-  readonly query?: string;
+  readonly query?: string | undefined;
   readonly headers: IncomingHttpHeaders;
 };
 

@@ -69,7 +69,7 @@ export function verify(
     throw new Refusal("ACCESS_DENIED", undefined, { field: "Request-Time", rule: "TOO_OLD", clientId });
   // Time cures it, or our own clock is wrong: no reason to give up.
   if (timeMs > nowMs + checks.maxAheadMs) throw new Refusal("UNKNOWN_EXCEPTION");
-  return { ...request, clientId } as VerifiedRequest;
+  return { clientId, ...request } as VerifiedRequest;
 }
 
 const headerOf = (value: string | string[] | undefined): string | undefined =>
