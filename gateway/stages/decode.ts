@@ -1,10 +1,10 @@
 // VerifiedRequest -> Call: the JSON body becomes the request message of the rpc.
 import { createHash } from "node:crypto";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { DialectError, type Notes } from "../alipayplus/dialect.js";
 import type { Endpoint } from "../alipayplus/endpoints.js";
 import { type Json, JsonError, parseJson } from "../alipayplus/json.js";
 import { Refusal, ruleWord } from "../alipayplus/result.js";
+import { instantOfMs } from "../alipayplus/time.js";
 import type { Call, VerifiedRequest } from "./messages.js";
 
 export function decode(
@@ -22,7 +22,7 @@ export function decode(
     const delivery = {
       clientId,
       deliveryId,
-      receivedTime: timestampFromMs(receivedMs),
+      receivedTime: instantOfMs(receivedMs),
       bodySha256: createHash("sha256").update(body).digest(),
       traceparent,
     };
