@@ -28,8 +28,13 @@ export const textToSign = (content: Omit<SignedContent, "body"> & { readonly bod
 /** The parts of a Signature header; keyVersion is absent when the header leaves it to the receiver. */
 export type SignatureHeader = { readonly keyVersion?: string; readonly signature: string };
 
+/** As Alipay+ writes the header. */
+const usualHeader = /^algorithm=RSA256, ?keyVersion=(\d+), ?signature=([^,\s]+)$/;
+
 /** Reads `algorithm=RSA256, keyVersion=1, signature=<value>`. Undefined when it is not that, or of another algorithm. */
 export function parseSignatureHeader(header: string): SignatureHeader | undefined {
+  const usual = usualHeader.exec(header);
+  if (usual) return { keyVersion: usual[1] as string, signature: usual[2] as string };
   const parts = new Map<string, string>();
   for (const part of header.split(",")) {
     const equals = part.indexOf("=");
@@ -63,14 +68,19 @@ export function signatureBytes(value: string, length: number): Buffer | undefine
   }
   // Before any search: the sender of a header this long has not proved anything yet.
   if (text.length > Math.ceil(length / 3) * 4) return undefined;
-  const padding = /=*$/.exec(text)?.[0].length ?? 0;
-  if (padding > 0 && (text.length % 4 !== 0 || padding > 2)) return undefined;
-  const digits = text.slice(0, text.length - padding);
+  const digits = withoutPadding(text);
+  const padding = text.slice(digits.length);
+  if (padding !== "" && (text.length % 4 !== 0 || (padding !== "=" && padding !== "=="))) return undefined;
   const encoding = /^[A-Za-z0-9_-]*$/.test(digits) ? "base64url" : "base64";
   const bytes = Buffer.from(digits, encoding);
   // Decoding skips what it does not know; only what encodes back to the same text was canonical.
-  if (bytes.length !== length || bytes.toString(encoding).replace(/=+$/, "") !== digits) return undefined;
+  if (bytes.length !== length || withoutPadding(bytes.toString(encoding)) !== digits) return undefined;
   return bytes;
+}
+
+function withoutPadding(base64: string): string {
+  const end = base64.indexOf("=");
+  return end === -1 ? base64 : base64.slice(0, end);
 }
 
 /** RSASSA-PKCS1-v1_5 with SHA-256. Synchronous: a verification costs less than a hop to the thread pool. */
