@@ -90,13 +90,29 @@ function writeDelimited(write: Write, value: unknown): void {
   at += length;
 }
 
+/** Up to here, writing ASCII by hand costs less than asking for it. */
+const shortText = 48;
+
 const writeText: Write = (value) => {
   const text = value as string;
+  if (text.length <= shortText && writeAscii(text)) return;
   // As toBinary(): half a surrogate pair has no UTF-8.
   if (!text.isWellFormed()) throw new Error("a string is not well-formed");
   makeRoom(text.length * 3);
   at += out.write(text, at, "utf8");
 };
+
+/** False, with nothing written, for text that is not all ASCII. */
+function writeAscii(text: string): boolean {
+  makeRoom(text.length);
+  for (let index = 0; index < text.length; index++) {
+    const char = text.charCodeAt(index);
+    if (char > 0x7f) return false;
+    out[at + index] = char;
+  }
+  at += text.length;
+  return true;
+}
 
 const writeBytes: Write = (value) => {
   const bytes = value as Uint8Array;
@@ -206,9 +222,9 @@ function kindOf(field: DescField, met: Writers): Scalar {
 
 /** google.protobuf.Struct: a map of names to values, field 1. */
 const writeStruct: Write = (value) => {
-  for (const [name, member] of Object.entries(value as object)) {
+  for (const member of Object.entries(value as object)) {
     writeVarint(0x0a);
-    writeDelimited(writeMember, [name, member]);
+    writeDelimited(writeMember, member);
   }
 };
 
