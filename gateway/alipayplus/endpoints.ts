@@ -24,7 +24,7 @@ export type Endpoint = {
   readonly batch?: Batch;
   readonly decodeBody: Decoder;
   /** The request of the rpc, from the decoded body and the delivery. */
-  readonly requestOf: (body: Message, delivery: Partial<Delivery>) => Message;
+  readonly requestOf: (body: Message, delivery: Omit<Delivery, keyof Message>) => Message;
   /** The members beside `result`, from the response of the rpc. */
   readonly encodeResponse: Encoder;
   /** The JSON field of a field path in the request; undefined for what the gateway filled itself. */
@@ -82,17 +82,18 @@ function endpointOf(method: DescMethod): Endpoint {
   const batched = batch === "" ? {} : { batch: batchNamed(batch, batchStream, method, wrong) };
   try {
     const encodeResponse = responseField && encoderOf(responseField.message);
-    const [emptyRequest, emptyDelivery] = [emptyOf(method.input), emptyOf(DeliverySchema)];
+    const emptyRequest = emptyOf(method.input);
     return {
       api,
       method,
       ...batched,
       decodeBody: decoderOf(bodyField.message),
-      requestOf: (message, delivery) =>
-        Object.assign(emptyRequest(), {
-          [bodyField.localName]: message,
-          [deliveryField.localName]: Object.assign(emptyDelivery(), delivery),
-        }),
+      requestOf(message, delivery) {
+        const request = emptyRequest() as Message & Record<string, unknown>;
+        request[bodyField.localName] = message;
+        request[deliveryField.localName] = { $typeName: DeliverySchema.typeName, ...delivery };
+        return request;
+      },
       encodeResponse(response) {
         const value = responseField && (response as Message & Record<string, unknown>)[responseField.localName];
         return encodeResponse && value ? encodeResponse(value as Message) : {};

@@ -1,5 +1,5 @@
 // VerifiedRequest -> Call: the JSON body becomes the request message of the rpc.
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { DialectError, type Notes } from "../alipayplus/dialect.js";
 import type { Endpoint } from "../alipayplus/endpoints.js";
 import { type Json, JsonError, parseJson } from "../alipayplus/json.js";
@@ -23,7 +23,7 @@ export function decode(
       clientId,
       deliveryId,
       receivedTime: instantOfMs(receivedMs),
-      bodySha256: createHash("sha256").update(body).digest(),
+      bodySha256: hash("sha256", body, "buffer"),
       traceparent,
     };
     const tokenReferenceId = endpoint.referenceOf(message);

@@ -116,6 +116,7 @@ describe("the endpoints of the token service", () => {
       deliveryId: "d",
       receivedTime: timestampFromMs(0),
       bodySha256: new Uint8Array(32),
+      traceparent: "",
     };
     const request = endpoint.requestOf(body, delivery);
     expect(toJson(RecordActivationRequestSchema, request as never)).to.deep.equal(
