@@ -1,5 +1,4 @@
 // How much the gateway takes on: of everyone together before any check is paid for, and of each client once its signature holds.
-import { RateLimiterMemory } from "rate-limiter-flexible";
 import { Refusal } from "./alipayplus/result.js";
 
 export type LimitSettings = {
@@ -22,18 +21,32 @@ export type Limits = {
   /** Takes a place among all requests; throws Refusal when there is none. After the body: a slow sender gets no place. */
   readonly enter: () => Leave;
   /** Takes a place of a client's own. After the signature: a borrowed Client-Id must not spend an honest client's quota. */
-  readonly enterAs: (clientId: string) => Promise<Leave>;
+  readonly enterAs: (clientId: string) => Leave;
   readonly inFlight: () => number;
 };
 
+/** A client's requests under way, and those of its second: each second begins with the first request after the last one. */
+type Share = { inFlight: number; requests: number; secondEndsMs: number };
+
 /** `onShed` hears of each request that a limit turns away. */
-export function createLimits(settings: LimitSettings, onShed: (limit: LimitName) => void = () => {}): Limits {
-  const rate = new RateLimiterMemory({ points: settings.clientRatePerSecond, duration: 1 });
-  const byClient = new Map<string, number>();
+export function createLimits(
+  settings: LimitSettings,
+  onShed: (limit: LimitName) => void = () => {},
+  nowMs: () => number = Date.now,
+): Limits {
+  // Of clients whose keys we have, so they stay few.
+  const shares = new Map<string, Share>();
   let inFlight = 0;
   const tooMuch = (limit: LimitName): Refusal => {
     onShed(limit);
     return new Refusal("REQUEST_TRAFFIC_EXCEED_LIMIT");
+  };
+  const shareOf = (clientId: string): Share => {
+    const known = shares.get(clientId);
+    if (known) return known;
+    const share = { inFlight: 0, requests: 0, secondEndsMs: 0 };
+    shares.set(clientId, share);
+    return share;
   };
   const checkRoom = (): void => {
     if (inFlight >= settings.maxInFlight) throw tooMuch("in_flight");
@@ -48,22 +61,17 @@ export function createLimits(settings: LimitSettings, onShed: (limit: LimitName)
         inFlight -= 1;
       };
     },
-    async enterAs(clientId) {
-      const now = byClient.get(clientId) ?? 0;
-      if (now >= settings.clientMaxInFlight) throw tooMuch("client_in_flight");
-      byClient.set(clientId, now + 1);
-      const leave = (): void => {
-        const left = (byClient.get(clientId) ?? 1) - 1;
-        if (left === 0) byClient.delete(clientId);
-        else byClient.set(clientId, left);
+    enterAs(clientId) {
+      const share = shareOf(clientId);
+      if (share.inFlight >= settings.clientMaxInFlight) throw tooMuch("client_in_flight");
+      const now = nowMs();
+      if (now >= share.secondEndsMs) Object.assign(share, { requests: 0, secondEndsMs: now + 1000 });
+      share.requests += 1;
+      if (share.requests > settings.clientRatePerSecond) throw tooMuch("client_rate");
+      share.inFlight += 1;
+      return () => {
+        share.inFlight -= 1;
       };
-      try {
-        await rate.consume(clientId);
-      } catch {
-        leave();
-        throw tooMuch("client_rate");
-      }
-      return leave;
     },
   };
 }

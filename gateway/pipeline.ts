@@ -128,7 +128,7 @@ async function answerOf(head: RequestHead, readBody: ReadBody, journey: Journey,
     journey.verified = verified;
     journey.trace = deps.traceOf(journey.deliveryId, verified.headers.traceparent);
     begin(journey, "decode");
-    places.push(await deps.limits.enterAs(verified.clientId));
+    places.push(deps.limits.enterAs(verified.clientId));
     const { traceparent } = journey.trace;
     const call = decode(verified, journey.deliveryId, journey.startedMs, deps.dialect.lenientEnums, traceparent);
     journey.ignoredMembers = call.ignoredMembers;
