@@ -39,19 +39,20 @@ export function observing({ log, metrics, undecided, traceOf, onSampled }: Obser
     }
     const trace = journey.trace ?? traceOf(deliveryId, undefined);
     if (trace.isSampled) onSampled?.({ ...journey, tokenReferenceId }, trace);
-    const fields = {
+    // A line leaves out what is undefined.
+    const usual = {
       deliveryId,
       traceId: trace.traceId,
-      ...(clientId && { clientId }),
-      ...(api && { api }),
-      ...(tokenReferenceId !== undefined && { tokenReferenceId }),
+      clientId: clientId || undefined,
+      api: api || undefined,
+      tokenReferenceId,
       resultCode: result?.resultCode,
-      ...(result?.resultStatus === "F" && { resultMessage: result.resultMessage }),
+      resultMessage: result?.resultStatus === "F" ? result.resultMessage : undefined,
       ms: Math.round(ms * 10) / 10,
-      ...(journey.hint !== undefined && { hint: journey.hint }),
-      ...(trouble !== undefined && errorFields(trouble)),
-      ...(journey.alert && { alert: true }),
+      hint: journey.hint,
     };
+    const fields =
+      trouble === undefined ? usual : { ...usual, ...errorFields(trouble), alert: journey.alert || undefined };
     if (trouble !== undefined) log.error(fields, "answer");
     else log.info(fields, "answer");
     if (lost === undefined) return;

@@ -97,10 +97,13 @@ export async function answerTo(head: RequestHead, readBody: ReadBody, deps: Pipe
     ? (clients.clientOf(String(head.headers["client-id"]))?.signatory ?? clients.defaultSignatory)
     : undefined;
   begin(journey, "sign");
-  const signed = await sign(answer, head, by, isAuthentic, deps.signer, deps.nowMs()).catch((error: unknown) => {
+  let signed: SignedAnswer;
+  try {
+    signed = await sign(answer, head, by, isAuthentic, deps.signer, deps.nowMs());
+  } catch (error) {
     journey.trouble = error;
-    return sign(answer, head, undefined, isAuthentic, deps.signer, deps.nowMs());
-  });
+    signed = await sign(answer, head, undefined, isAuthentic, deps.signer, deps.nowMs());
+  }
   journey.endedAt = performance.now();
   journey.result = answer.result;
   journey.isSigned = signed.headers.Signature !== undefined;

@@ -10,7 +10,7 @@ export type Signatory = { readonly clientId: string; readonly keyVersion: number
 
 export type Signer = {
   /** The Signature header for a text, or undefined when nobody may buy another private-key operation now. */
-  readonly sign: (text: string, by: Signatory, isAuthentic: boolean) => Promise<string | undefined>;
+  readonly sign: (text: string, by: Signatory, isAuthentic: boolean) => Promise<string | undefined> | undefined;
   /** Private-key operations that wait for a core. */
   readonly waiting: () => number;
 };
@@ -64,7 +64,7 @@ export function createSigner(limits: SignerLimits, nowMs: () => number): Signer 
   };
   return {
     waiting: operations.waiting,
-    async sign(text, by, isAuthentic) {
+    sign(text, by, isAuthentic) {
       const key = `${by.keyVersion} ${text}`;
       const known = memo.get(key);
       if (known) return known;
