@@ -18,7 +18,8 @@ const heldMs = 100;
 
 /** Lines go out soon; from `warn` on, when nothing is to be held, and when the process ends, at once. */
 export function createLog(part: string, level: LogLevel, heldBytes = usuallyHeldBytes): Log {
-  const lines = pino.destination({ dest: 1, sync: true, minLength: heldBytes });
+  const output = pino.destination({ dest: 1, sync: true });
+  const lines = gatheredLines((text) => output.write(text), heldBytes);
   const log = pino(
     {
       level,
@@ -30,7 +31,10 @@ export function createLog(part: string, level: LogLevel, heldBytes = usuallyHeld
   );
   if (heldBytes > 0) {
     setInterval(() => lines.flush(), heldMs).unref();
-    process.on("exit", () => lines.flushSync());
+    process.on("exit", () => {
+      lines.flush();
+      output.flushSync();
+    });
   }
   return {
     debug: (fields, message) => log.debug(fields, message),
@@ -43,6 +47,27 @@ export function createLog(part: string, level: LogLevel, heldBytes = usuallyHeld
       log.error(fields, message);
       lines.flush();
     },
+  };
+}
+
+/** Holds lines back, up to so much text. pino's destination could, but goes through all that it holds with each line. */
+function gatheredLines(write: (text: string) => void, heldLimit: number) {
+  let held: string[] = [];
+  let heldLength = 0;
+  const flush = (): void => {
+    if (held.length === 0) return;
+    const text = held.join("");
+    held = [];
+    heldLength = 0;
+    write(text);
+  };
+  return {
+    write(line: string): void {
+      held.push(line);
+      heldLength += line.length;
+      if (heldLength >= heldLimit) flush();
+    },
+    flush,
   };
 }
 
