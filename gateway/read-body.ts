@@ -10,23 +10,23 @@ export function readBody(request: IncomingMessage, limitBytes: number): Promise<
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
-    const onData = (chunk: Buffer): void => {
+    // The listeners stay: what comes after the first outcome changes nothing.
+    request.on("data", (chunk: Buffer) => {
+      const hadRoom = length <= limitBytes;
       length += chunk.length;
       if (length <= limitBytes) chunks.push(chunk);
-      else {
+      else if (hadRoom) {
+        chunks.length = 0;
         // Not destroyed: that would take the connection with it, and the answer that should go there.
         request.pause();
-        finish(() => reject(new Refusal("PARAM_ILLEGAL", `The body is larger than ${limitBytes} bytes`)));
+        reject(new Refusal("PARAM_ILLEGAL", `The body is larger than ${limitBytes} bytes`));
       }
-    };
-    const onEnd = (): void => finish(() => resolve(joined(chunks, length)));
-    const onError = (error: Error): void => finish(() => reject(error));
-    const onClose = (): void => finish(() => reject(new Error("the sender went away")));
-    const finish = (settle: () => void): void => {
-      request.off("data", onData).off("end", onEnd).off("error", onError).off("close", onClose);
-      settle();
-    };
-    request.on("data", onData).on("end", onEnd).on("error", onError).on("close", onClose);
+    });
+    request.on("end", () => resolve(joined(chunks, length)));
+    request.on("error", reject);
+    request.on("close", () => {
+      if (!request.readableEnded) reject(new Error("the sender went away"));
+    });
   });
 }
 
