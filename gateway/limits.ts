@@ -32,7 +32,7 @@ type Share = { inFlight: number; requests: number; secondEndsMs: number };
 export function createLimits(
   settings: LimitSettings,
   onShed: (limit: LimitName) => void = () => {},
-  nowMs: () => number = Date.now,
+  nowMs: () => number = () => performance.now(),
 ): Limits {
   // Of clients whose keys we have, so they stay few.
   const shares = new Map<string, Share>();
