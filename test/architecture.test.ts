@@ -45,7 +45,7 @@ const mayImport: Record<string, { files: string[]; packages: string[] | "any" }>
   },
   "services/token-lifecycle/": { files: ["services/token-lifecycle/", "lib/", "proto/gen/"], packages: "any" },
   "services/token-lifecycle/core/": {
-    files: ["services/token-lifecycle/core/", "proto/gen/"],
+    files: ["services/token-lifecycle/core/", "lib/protobuf/empty.ts", "proto/gen/"],
     packages: ["node:crypto", "@bufbuild/protobuf"],
   },
   "services/token-lifecycle/store/": {

@@ -1,6 +1,7 @@
 // The state machine, half one: what an activation makes of a token. Pure; the store swaps in what this decides.
-import { clone, create } from "@bufbuild/protobuf";
+import { clone } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { emptyOf } from "../../../lib/protobuf/empty.js";
 import {
   type ActivationFingerprint,
   type SealedTokenData,
@@ -18,6 +19,8 @@ import {
 } from "../../../proto/gen/mpp/token/v1/token_pb.js";
 import { differingFields } from "./fingerprint.js";
 import { type Current, compareInstants, type Decision, keepHistory, orderingTime, sameInstant } from "./token.js";
+
+const emptyToken = emptyOf(StoredTokenSchema);
 
 /** An activation that has what validation demands. */
 export type CompleteActivation = TokenActivation & { tokenActivatedTime: Timestamp; tokenData: TokenData };
@@ -86,7 +89,7 @@ export function decideActivation(current: Current, command: RecordActivation): D
 
   const next = current
     ? clone(StoredTokenSchema, current)
-    : create(StoredTokenSchema, {
+    : Object.assign(emptyToken(), {
         tokenReferenceId: activation.tokenReferenceId,
         clientId,
         createTime: command.now,
@@ -121,8 +124,8 @@ export function decideActivation(current: Current, command: RecordActivation): D
     suspender: Suspender.UNSPECIFIED,
     reason: "",
     actor: "",
-    ...(next.activation?.customerId !== undefined && { customerId: next.activation.customerId }),
   };
+  if (next.activation?.customerId !== undefined) event.customerId = next.activation.customerId;
   keepHistory(next, event);
   return { kind: "change", next, event };
 }

@@ -79,13 +79,14 @@ export function fingerprintOf(
     // The reference keeps equal values of two tokens from showing as equal.
     return value === undefined ? undefined : `${activation.tokenReferenceId}\0${name}\0${value}`;
   });
-  return {
+  const fingerprint: ActivationFingerprint = {
     $typeName: "mpp.token.store.v1.ActivationFingerprint",
-    ...(activation.tokenActivatedTime && { tokenActivatedTime: activation.tokenActivatedTime }),
     fieldsVersion: under.fieldsVersion,
     keyVersion: under.keys.version,
     macs: macs(texts, under.keys),
   };
+  if (activation.tokenActivatedTime) fingerprint.tokenActivatedTime = activation.tokenActivatedTime;
+  return fingerprint;
 }
 
 /** Names of the fields in which two fingerprints of the same list and key differ; empty for a repeat. */

@@ -8,6 +8,7 @@ import { ErrorReason } from "../../../proto/gen/mpp/token/v1/error_reason_pb.js"
 import type { TokenActivation } from "../../../proto/gen/mpp/token/v1/token_activation_pb.js";
 import {
   type BatchRecordActivationsItem,
+  type BatchRecordActivationsResult,
   type RecordActivationRequest,
   RecordActivationRequestSchema,
   type RecordActivationResponse,
@@ -43,14 +44,19 @@ export function recordActivations(deps: ServiceDeps): RecordingRpcs {
     async batchRecordActivations({ items }) {
       const results = items.map((item) =>
         recordItem(item).then(
-          (value) => ({ result: { case: "response" as const, value } }),
-          (error: unknown) => ({ result: { case: "error" as const, value: statusOf(error) } }),
+          (value) => resultOf({ case: "response", value }),
+          (error: unknown) => resultOf({ case: "error", value: statusOf(error) }),
         ),
       );
-      return { results: await Promise.all(results) };
+      return { $typeName: "mpp.token.v1.BatchRecordActivationsResponse", results: await Promise.all(results) };
     },
   };
 }
+
+const resultOf = (result: BatchRecordActivationsResult["result"]): BatchRecordActivationsResult => ({
+  $typeName: "mpp.token.v1.BatchRecordActivationsResult",
+  result,
+});
 
 function recording(deps: ServiceDeps) {
   return async (request: RecordActivationRequest): Promise<RecordActivationResponse> => {
