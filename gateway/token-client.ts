@@ -15,8 +15,8 @@ export type TokenClient = {
 
 /** Largest answer of the service, in bytes. */
 const readMaxBytes = 256 * 1024;
-/** What one address has under way before calls wait, and a batch: half of what the service reads. See docs/adr/0018. */
-const limits = { inFlight: 4, patienceMs: 20, items: 128, bytes: 128 * 1024, readMaxBytes };
+/** What one address has under way before calls wait, and a batch: half of what the service reads. See docs/adr/0018 and 0022. */
+const limits = { inFlight: 2, patienceMs: 20, items: 128, bytes: 128 * 1024, readMaxBytes };
 /** How long calls on the old connections may take to finish after a renewal, in milliseconds. */
 const handoverMs = 10_000;
 
