@@ -63,7 +63,7 @@ const kinds = systemKinds.filter(({ name, missing }) => {
 });
 
 /** More than any system here answers; a measure that runs out of notifications fails. */
-const mostPerS = 12_000;
+const mostPerS = 32_000;
 const bar = new SingleBar({ format: "{bar} {value}/{total}  {what}  {eta_formatted} left", etaBuffer: 50 });
 const folder = join(dataDir, `run-${process.pid}`);
 mkdirSync(folder, { recursive: true });
