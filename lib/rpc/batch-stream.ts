@@ -7,8 +7,8 @@ import { codeFromHttpStatus, endStreamFlag, endStreamFromJson } from "@connectrp
 import { decoderOf } from "../protobuf/decoder.js";
 import { type Encode, encoderOf } from "../protobuf/encoder.js";
 import type { BatchStream } from "./batch.js";
-import { type ConnectChannel, type LastingCall, streamContentType, unavailable } from "./connect-channel.js";
-import { envelope, readEnvelopes } from "./envelopes.js";
+import { type ConnectChannel, type LastingCall, unavailable } from "./connect-channel.js";
+import { envelope, readEnvelopes, streamContentType } from "./envelopes.js";
 
 export type BatchStreamLimits = {
   /** Largest message to the peer, in bytes. */

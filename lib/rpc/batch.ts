@@ -83,7 +83,7 @@ export function batchStreamOf(batch: Batch, name: string): BatchStream {
     method,
     requestOf: (sequence, timeoutMs, message) => Object.assign(emptyRequest(), { sequence, timeoutMs, batch: message }),
     sequenceOf: (response) => (response as Message & { sequence: number }).sequence,
-    resultOf: (response) => resultOf((response as unknown as Record<string, Chosen>)[resultName] as Chosen),
+    resultOf: (response) => resultOf((response as Message & Record<string, unknown>)[resultName] as Chosen),
   };
 }
 

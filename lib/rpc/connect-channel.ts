@@ -10,6 +10,7 @@ import {
 import { Code, ConnectError } from "@connectrpc/connect";
 import { codeFromHttpStatus, errorFromJsonBytes } from "@connectrpc/connect/protocol-connect";
 import type { TlsFiles } from "../tls-files.js";
+import { streamContentType } from "./envelopes.js";
 
 export type ConnectChannel = {
   /** Throws ConnectError. `timeoutMs` is the call's deadline; there is none without one. */
@@ -36,8 +37,6 @@ export type ChannelOptions = {
 };
 
 const contentType = "application/proto";
-/** Of a stream of messages in envelopes. */
-export const streamContentType = "application/connect+proto";
 const jsonForm = /^application\/json(; ?charset=utf-8)?$/i;
 /** How long a connection may take to come about, in milliseconds: long enough for one lost packet. */
 const connectMs = 1_500;

@@ -1,6 +1,9 @@
 // The envelopes in which a stream of the Connect protocol carries its messages: a byte of flags, four of length, big-endian, and the bytes.
 import { Code, ConnectError } from "@connectrpc/connect";
 
+/** Media type of a stream of binary messages. */
+export const streamContentType = "application/connect+proto";
+
 const headBytes = 5;
 
 export function envelope(flags: number, bytes: Uint8Array): Buffer {

@@ -9,10 +9,9 @@ import { inAnyOrder } from "../in-any-order.js";
 import { decoderOf } from "../protobuf/decoder.js";
 import { encoderOf } from "../protobuf/encoder.js";
 import type { Answer, UnaryRpc } from "./answering.js";
-import { streamContentType } from "./connect-channel.js";
 import { withinMs } from "./deadline.js";
 import type { Direct, DirectOptions } from "./direct-unary.js";
-import { envelope, readEnvelopes } from "./envelopes.js";
+import { envelope, readEnvelopes, streamContentType } from "./envelopes.js";
 
 export type StreamedCalls = {
   /** The rpc that is the stream. */
