@@ -1,8 +1,7 @@
 import { once } from "node:events";
 import http2 from "node:http2";
-import type net from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError, createContextValues, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import { expect } from "chai";
 import { directUnary } from "../../../lib/rpc/direct-unary.js";
 import {
@@ -11,6 +10,7 @@ import {
   GetTokenResponseSchema,
   TokenLifecycleService,
 } from "../../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
+import { type DirectServer, noting, startDirectServer } from "../../support/direct-server.js";
 import { until } from "../../support/processes.js";
 
 const { getToken } = TokenLifecycleService.method;
@@ -23,25 +23,13 @@ describe("the direct way to an rpc", () => {
   let outcomes: string[];
   let implementation: (request: GetTokenRequest, signal: AbortSignal) => Promise<object>;
   let shutdown: AbortController;
-  let server: http2.Http2Server;
+  let server: DirectServer;
   let client: http2.ClientHttp2Session;
   let streams: http2.ServerHttp2Stream[];
-
-  const noting: Interceptor = (next) => async (request) => {
-    try {
-      const response = await next(request);
-      outcomes.push("done");
-      return response;
-    } catch (error) {
-      outcomes.push(Code[ConnectError.from(error).code]);
-      throw error;
-    }
-  };
 
   beforeEach(async () => {
     reached = [];
     outcomes = [];
-    streams = [];
     implementation = async () => ({});
     shutdown = new AbortController();
     const direct = directUnary(
@@ -55,30 +43,17 @@ describe("the direct way to an rpc", () => {
         },
       ],
       {
-        interceptors: [noting],
+        interceptors: [noting((outcome) => outcomes.push(outcome))],
         contextValues: () => createContextValues(),
         readMaxBytes: limitBytes,
         maxDeadlineMs: 300,
         shutdown: shutdown.signal,
       },
     );
-    server = http2.createServer();
-    server.on("sessionError", () => {});
-    server.on("stream", (stream, headers) => {
-      streams.push(stream);
-      if (direct(stream, headers)) return;
-      stream.respond({ ":status": 299 });
-      stream.end();
-    });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    client = http2.connect(`http://127.0.0.1:${(server.address() as net.AddressInfo).port}`);
-    client.on("error", () => {});
+    server = await startDirectServer(direct);
+    ({ client, streams } = server);
   });
-  afterEach(async () => {
-    client.destroy();
-    await new Promise((resolve) => server.close(resolve));
-  });
+  afterEach(() => server.stop());
 
   const usual = {
     ":method": "POST",

@@ -1,9 +1,8 @@
 // The server's side of a stream of calls, for a caller of which the test says what it does.
 import { once } from "node:events";
 import http2 from "node:http2";
-import type net from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError, createContextValues, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import { expect } from "chai";
 import { decoderOf } from "../../../lib/protobuf/decoder.js";
 import { answering } from "../../../lib/rpc/answering.js";
@@ -17,6 +16,7 @@ import {
   TokenLifecycleService,
 } from "../../../proto/gen/mpp/token/v1/token_lifecycle_service_pb.js";
 import { streamOfBatches } from "../../../services/token-lifecycle/rpcs/stream-record-activations.js";
+import { type DirectServer, noting, startDirectServer } from "../../support/direct-server.js";
 import { until } from "../../support/processes.js";
 
 const { batchRecordActivations, streamRecordActivations } = TokenLifecycleService.method;
@@ -39,23 +39,12 @@ describe("calls that come as messages of one stream", () => {
   let outcomes: string[];
   let implementation: (request: BatchRecordActivationsRequest) => Promise<unknown>;
   let shutdown: AbortController;
-  let server: http2.Http2Server;
+  let server: DirectServer;
   let client: http2.ClientHttp2Session;
   let streams: http2.ServerHttp2Stream[];
 
-  const noting: Interceptor = (next) => async (request) => {
-    try {
-      const response = await next(request);
-      outcomes.push("done");
-      return response;
-    } catch (error) {
-      outcomes.push(Code[ConnectError.from(error).code]);
-      throw error;
-    }
-  };
-
   beforeEach(async () => {
-    [reached, outcomes, streams] = [[], [], []];
+    [reached, outcomes] = [[], []];
     implementation = async () => ({});
     shutdown = new AbortController();
     const rpc = {
@@ -68,28 +57,15 @@ describe("calls that come as messages of one stream", () => {
         return result;
       }) as never,
     };
-    const answer = answering(rpc, [noting, limitingTime(250, 10_000)]);
+    const answer = answering(rpc, [noting((outcome) => outcomes.push(outcome)), limitingTime(250, 10_000)]);
     const direct = directStream(
       { ...streamOfBatches, rpc, answer },
       { contextValues: () => createContextValues(), readMaxBytes: limitBytes, shutdown: shutdown.signal },
     );
-    server = http2.createServer();
-    server.on("sessionError", () => {});
-    server.on("stream", (stream, headers) => {
-      streams.push(stream);
-      if (direct(stream, headers)) return;
-      stream.respond({ ":status": 299 });
-      stream.end();
-    });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    client = http2.connect(`http://127.0.0.1:${(server.address() as net.AddressInfo).port}`);
-    client.on("error", () => {});
+    server = await startDirectServer(direct);
+    ({ client, streams } = server);
   });
-  afterEach(async () => {
-    client.destroy();
-    await new Promise((resolve) => server.close(resolve));
-  });
+  afterEach(() => server.stop());
 
   /** A stream, and what came back on it. */
   function begin(headers: http2.OutgoingHttpHeaders = {}) {
